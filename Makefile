@@ -1,0 +1,48 @@
+# make demo   edits a clip with the bundled model, writes out/demo
+# make test   lint, types and the quick tests: what must be green before every commit
+# make lint   ruff and mypy only
+# make test-slow   the tests that take longer than five seconds
+
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := test
+.PHONY: demo test lint test-slow clean
+
+demo: $(VENV)/server.stamp
+	$(BIN)/mive demo --out out/demo
+
+test: lint
+	$(PYTEST) -m "not slow"
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-slow: $(VENV)/dev.stamp
+	$(PYTEST) -m slow
+
+clean:
+	rm -rf $(VENV) out
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "MIVE needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing: sudo apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A half-made environment has no stamp, so the next run installs again.
+$(VENV)/server.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e ".[server]"
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e ".[server,dev]"
+	@touch $@ $(VENV)/server.stamp

@@ -1,0 +1,1 @@
+"""Attention ops of the method, each with a readable torch reference."""

@@ -1,0 +1,1 @@
+"""What an edit is conditioned on besides words: depth, optical flow and trajectories."""

@@ -1,0 +1,179 @@
+"""The manifest: what was edited with what, so that the same frames can be made again."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field
+
+from mive import __version__
+from mive._validation import Model
+from mive.errors import BundleError, OutputError, RequestError
+from mive.request import EditRequest, FrameRange, ResolvedSettings
+
+PACKAGES: Final = (
+    "av",
+    "diffusers",
+    "numpy",
+    "opencv-python-headless",
+    "openimageio",
+    "pydantic",
+    "safetensors",
+    "torch",
+    "transformers",
+)
+"""Distributions whose versions can change the frames of an edit."""
+
+
+def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """The versions of those distributions that are installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def bundle_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 (hex) of every file of a bundle, by its path inside ``folder`` with ``/``.
+
+    Raises:
+        BundleError: a file cannot be read, or there is none.
+    """
+    hashes = {}
+    try:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256")
+                hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    except OSError as error:
+        raise BundleError(
+            f"{error.filename or folder} cannot be read: {error.strerror}",
+            expected="readable bundle files",
+            fix="Check the file's permissions, or get the bundle again",
+        ) from error
+    if not hashes:
+        raise BundleError(
+            f"there are no files in {folder}",
+            expected="the folder of a model bundle",
+            fix="Check the path of the bundle",
+        )
+    return hashes
+
+
+class BundleRecord(Model):
+    """The model bundle an edit was made with."""
+
+    name: str = Field(description="the bundle's name, folder or hub id")
+    files: dict[str, str] = Field(description="each file's SHA-256, by path inside the bundle")
+
+
+class Manifest(Model):
+    """Everything that decided an edit's frames, and what came of it.
+
+    Hashes are SHA-256 in hex. ``settings`` are those the edit ran with, nothing left open.
+    """
+
+    manifest: Literal[1] = Field(
+        default=1, description="the manifest format's version; a newer one needs a newer MIVE"
+    )
+    mive: str = Field(default=__version__, description="MIVE's version")
+    created: datetime = Field(
+        default_factory=lambda: datetime.now(UTC), description="when the edit finished"
+    )
+    request: EditRequest = Field(description="the request as it was asked")
+    settings: ResolvedSettings = Field(description="the settings with nothing left open")
+    frames: FrameRange = Field(description="the frames that were edited")
+    source_hash: str = Field(description="the hash of the source's decoded frames")
+    matte_hashes: dict[str, str] = Field(description="each matte's hash, by its path")
+    bundle: BundleRecord = Field(description="the model bundle")
+    device: str = Field(description="the device the networks ran on")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        description="the precision the networks ran in"
+    )
+    plan: dict[str, int] = Field(description="how many steps of each kind the plan has")
+    seconds: dict[str, float] = Field(description="how long each stage took, in seconds")
+    outputs: tuple[str, ...] = Field(description="the paths that were written")
+    frames_hash: str | None = Field(
+        default=None, description="the hash of the edited frames, before encoding"
+    )
+    packages: dict[str, str] = Field(
+        default_factory=package_versions, description="the packages' versions"
+    )
+    python: str = Field(default_factory=platform.python_version, description="Python's version")
+    system: str = Field(default_factory=platform.platform, description="the operating system")
+
+    def rerender_request(self) -> EditRequest:
+        """The request that makes the same frames again.
+
+        It is the original with all that was open then (defaults of the preset and bundle, the
+        frame range, device and precision) set to what was used.
+        """
+        used = self.settings.model_dump()
+        used.update(device=self.device, precision=self.precision)
+        values = self.request.model_dump()
+        return EditRequest(**{**values, "frames": self.frames, "settings": used})
+
+
+def manifest_path(out: Path) -> Path:
+    """Where the manifest of an output belongs.
+
+    ``shot.mov`` has ``shot.mov.manifest.json`` beside it; a folder of images (a path without a
+    suffix, or a folder that exists) holds its ``manifest.json``.
+    """
+    if out.is_dir() or not out.suffix:
+        return out / "manifest.json"
+    return out.with_name(f"{out.name}.manifest.json")
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Writes the manifest whole or not at all.
+
+    Raises:
+        OutputError: the disk is full, or the folder is missing or may not be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                file.write(manifest.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise OutputError(
+            f"the manifest {path} cannot be written: {error.strerror}",
+            expected="a folder that exists and may be written, on a disk with space",
+            fix="Free some space" if full else "Choose another place for the output",
+        ) from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads what :func:`write_manifest` wrote.
+
+    Raises:
+        RequestError: there is no such file, or it is no manifest.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RequestError(
+            f"the manifest {path} cannot be read: {error.strerror}",
+            expected="a .manifest.json file that MIVE wrote beside its output",
+            fix="Check the path",
+        ) from error
+    return Manifest.from_json(text)

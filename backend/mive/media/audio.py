@@ -1,0 +1,168 @@
+"""Carrying the source's audio into an output: copied as it is, or re-encoded where it must be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.audio.frame import AudioFrame
+from av.audio.layout import AudioLayout
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+
+from mive.media.info import ClipInfo
+
+if TYPE_CHECKING:
+    from mive.request import FrameRange
+
+_BY_COUNT = ("mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1")
+
+
+class AudioTracks:
+    """All audio tracks of a clip over a range of its frames.
+
+    A track that the container can hold is copied packet by packet (so the cut falls on packet
+    borders, some 20 ms apart, and stays in step with the picture); any other is decoded, cut to
+    the sample and encoded as AAC.
+
+    Args:
+        output: where the tracks are added; its header is not written yet.
+        warnings: receives a line for every track that cannot be carried.
+    """
+
+    def __init__(
+        self, info: ClipInfo, frames: FrameRange, output: OutputContainer, warnings: list[str]
+    ) -> None:
+        self._output = output
+        self._start = info.start + info.time_of(frames.first)
+        self._end = info.start + info.time_of(frames.last + 1)
+        # Edit lists of MP4 and MOV hide what a codec needs to warm up; other containers would
+        # play it, or shift the picture.
+        self._keep_warm_up = frames.first == 0 and output.format.name in ("mp4", "mov")
+        self._source = av.open(str(info.path), "r")
+        self._wanted: list[AudioStream] = []
+        self._copied: dict[int, AudioStream] = {}
+        self._encoded: dict[int, AudioStream] = {}
+        for stream in self._source.streams.audio:
+            self._add(stream, warnings)
+        if frames.first > 0:
+            self._source.seek(math.floor(self._start * av.time_base))
+        self._packets: Iterator[Packet[AudioStream]] = (
+            self._source.demux(tuple(self._wanted)) if self._wanted else iter(())
+        )
+        self._held: Packet[AudioStream] | None = None
+
+    def _add(self, stream: AudioStream, warnings: list[str]) -> None:
+        if getattr(stream, "codec_context", None) is None:
+            warnings.append(f"Audio track {stream.index} has no known codec and was left out")
+            return
+        try:
+            target = self._output.add_stream_from_template(stream)
+            self._copied[stream.index] = target
+        except ValueError:
+            if stream.layout.nb_channels > len(_BY_COUNT):
+                warnings.append(
+                    f"Audio track {stream.index} has {stream.layout.nb_channels} channels, more "
+                    "than AAC holds, and was left out; write .mov or .mkv to keep it"
+                )
+                return
+            target = self._output.add_stream("aac", rate=stream.sample_rate)
+            target.codec_context.layout = _layout(stream)
+            self._encoded[stream.index] = target
+        self._wanted.append(stream)
+        if stream.language:
+            target.metadata["language"] = stream.language
+
+    def copy_until(self, time: Fraction | None) -> None:
+        """Write what starts within ``time`` seconds of the range's start (None: all of it).
+
+        Raises:
+            OSError, av.error.FFmpegError: the output cannot be written.
+        """
+        while True:
+            packet = self._held or next(self._packets, None)
+            self._held = None
+            if packet is None:
+                return
+            if packet.pts is None or packet.time_base is None:
+                continue
+            begins = packet.pts * packet.time_base
+            if time is not None and begins >= self._start + time:
+                self._held = packet
+                return
+            if packet.stream.index in self._copied:
+                self._copy(packet, begins)
+            else:
+                self._encode(packet)
+
+    def finish(self) -> None:
+        """Write what is left and flush the encoders."""
+        self.copy_until(None)
+        for stream in self._wanted:
+            target = self._encoded.get(stream.index)
+            if target is None:
+                continue
+            for frame in stream.decode(None):
+                self._encode_frame(frame, target)
+            self._output.mux(target.encode(None))
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+    def _copy(self, packet: Packet[AudioStream], begins: Fraction) -> None:
+        if begins >= self._end or (begins < self._start and not self._keep_warm_up):
+            return
+        assert packet.time_base is not None
+        assert packet.pts is not None
+        shift = round(self._start / packet.time_base)
+        target = self._copied[packet.stream.index]
+        packet.pts -= shift
+        if packet.dts is not None:
+            packet.dts -= shift
+        packet.stream = target
+        self._output.mux(packet)
+
+    def _encode(self, packet: Packet[AudioStream]) -> None:
+        target = self._encoded[packet.stream.index]
+        try:
+            frames = packet.decode()
+        except av.error.InvalidDataError:
+            return
+        for frame in frames:
+            self._encode_frame(frame, target)
+
+    def _encode_frame(self, frame: AudioFrame, target: AudioStream) -> None:
+        if frame.pts is None or frame.time_base is None:
+            return
+        begins = frame.pts * frame.time_base
+        rate = frame.sample_rate
+        first = max(0, math.ceil((self._start - begins) * rate))
+        last = min(frame.samples, math.floor((self._end - begins) * rate))
+        if last <= first:
+            return
+        cut = _slice(frame, first, last, target.codec_context.layout.name)
+        cut.pts = max(0, round((begins - self._start) * rate) + first)
+        cut.time_base = Fraction(1, rate)
+        self._output.mux(target.encode(cut))
+
+
+def _layout(stream: AudioStream) -> str:
+    # Old containers count channels without naming them, which an encoder does not take.
+    unnamed = stream.layout.name.endswith(" channels")
+    return _BY_COUNT[stream.layout.nb_channels - 1] if unnamed else stream.layout.name
+
+
+def _slice(frame: AudioFrame, first: int, last: int, layout: str) -> AudioFrame:
+    samples = frame.to_ndarray()
+    width = 1 if frame.format.is_planar else AudioLayout(layout).nb_channels
+    cut: npt.NDArray[Any] = np.ascontiguousarray(samples[:, first * width : last * width])
+    sliced = AudioFrame.from_ndarray(cut, format=frame.format.name, layout=layout)
+    sliced.sample_rate = frame.sample_rate
+    return sliced

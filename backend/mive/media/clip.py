@@ -1,0 +1,81 @@
+"""A clip: frames that can be read in any range, again and again, never all at once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mive.errors import MediaError
+from mive.media.info import ClipInfo, Pixels
+
+if TYPE_CHECKING:
+    from mive.request import FrameRange
+
+
+class Clip(ABC):
+    """Frames on disk. Reading keeps one frame in memory and no file open in between."""
+
+    info: ClipInfo
+
+    def read(self, frames: FrameRange | None = None) -> Iterator[Pixels]:
+        """Frames ``[H, W, 3]`` RGB in the source's depth; a range yields the pixels of the whole.
+
+        Raises:
+            MediaError: the range leaves the clip (at once), or a frame cannot be decoded, has
+                another size than the first, or holds NaN or infinity (when it is reached).
+        """
+        if frames is None:
+            return self._checked(0, self.info.frames - 1)
+        if frames.first < 0 or frames.last >= self.info.frames:
+            raise MediaError(
+                f"Frames {frames.first}-{frames.last} are not all in {self.info.path}, "
+                f"which has {self.info.frames} frames",
+                expected=f"a range within 0-{self.info.frames - 1}",
+                fix="Frames count from 0; change --frames",
+                field="frames",
+            )
+        return self._checked(frames.first, frames.last)
+
+    @abstractmethod
+    def _decode(self, first: int, last: int) -> Iterator[Pixels]:
+        """Frames ``first..last`` of the clip, both included."""
+
+    def _checked(self, first: int, last: int) -> Iterator[Pixels]:
+        shape = (self.info.height, self.info.width, 3)
+        for index, frame in enumerate(self._decode(first, last), first):
+            if frame.shape != shape:
+                raise MediaError(
+                    f"Frame {index} of {self.info.path} is {frame.shape[1]}x{frame.shape[0]}",
+                    expected=f"{shape[1]}x{shape[0]}, as the first frame",
+                    fix="Render all frames of the clip at one size",
+                )
+            if frame.dtype == np.float32 and not np.isfinite(frame).all():
+                raise MediaError(
+                    f"Frame {index} of {self.info.path} holds NaN or infinite pixels",
+                    expected="finite values",
+                    fix="Repair the frame (e.g. clamp it in the compositor) or leave it out "
+                    "with --frames",
+                )
+            yield frame
+
+
+def open_clip(path: str | Path) -> Clip:
+    """Open a video file, an image, or an image sequence.
+
+    A sequence is a folder, a pattern (``shot.####.exr``, ``shot.%04d.exr``) or one file of it
+    whose number has three digits or more (``shot.0001.exr``; shorter numbers name single images,
+    as in ``cup2.png``). Any other image is a clip of one frame.
+
+    Raises:
+        MediaError: nothing is there, it is no video or image, it has no frames, or numbers of the
+            sequence are missing.
+    """
+    from mive.media.sequence import SequenceClip, find_sequence
+    from mive.media.video import VideoClip
+
+    sequence = find_sequence(path)
+    return VideoClip(Path(path)) if sequence is None else SequenceClip(Path(path), sequence)

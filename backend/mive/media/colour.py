@@ -1,0 +1,137 @@
+"""Between FFmpeg's pixel formats and RGB arrays, by the colour tags of the clip."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from mive.media.info import MATRIX_RGB, UNSPECIFIED, ColourTags, Depth, Pixels
+
+# One thread and the exact paths, so that every machine decodes the same code values.
+_QUALITY = (
+    Interpolation.BICUBIC
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+    | Interpolation.ACCURATE_RND
+    | Interpolation.BITEXACT
+)
+_COLORSPACES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+_RGB_FORMATS: dict[Depth, str] = {"u8": "rgb24", "u16": "rgb48le", "f32": "gbrpf32le"}
+
+
+def depth_of(pixel_format: av.VideoFormat) -> tuple[Depth, int]:
+    """Sample type that holds a pixel format without loss, and the bits of its samples."""
+    bits = max(component.bits for component in pixel_format.components)
+    if "f32" in pixel_format.name or "f16" in pixel_format.name:
+        return "f32", bits
+    return ("u8", bits) if bits <= 8 else ("u16", bits)
+
+
+def is_rgb(pixel_format: av.VideoFormat) -> bool:
+    """Whether the format holds RGB (planar, packed or by palette) rather than YUV or grey."""
+    return pixel_format.is_rgb or pixel_format.has_palette
+
+
+def tags_of(context: av.VideoCodecContext, frame: av.VideoFrame) -> ColourTags:
+    """The clip's tags: the container's, and the bitstream's where the container is silent."""
+    name = frame.format.name
+    coded_range = int(context.color_range) or int(frame.color_range)
+    grey = name.startswith("gray") or name.startswith("ya")
+    full = coded_range == ColorRange.JPEG or name.startswith("yuvj")
+    return ColourTags(
+        matrix=MATRIX_RGB if is_rgb(frame.format) else _tag(context.colorspace, frame.colorspace),
+        primaries=_tag(context.color_primaries, frame.color_primaries),
+        transfer=_tag(context.color_trc, frame.color_trc),
+        full_range=full or (coded_range == ColorRange.UNSPECIFIED and grey),
+    )
+
+
+def to_rgb(
+    frame: av.VideoFrame, tags: ColourTags, depth: Depth, reformatter: VideoReformatter
+) -> Pixels:
+    """A decoded frame as ``[H, W, 3]`` RGB of the given depth, in stored orientation."""
+    matrix = _COLORSPACES[tags.yuv_matrix(frame.width, frame.height)]
+    full = is_rgb(frame.format) or tags.full_range
+    rgb = reformatter.reformat(
+        frame,
+        format=_RGB_FORMATS[depth],
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_QUALITY,
+        threads=1,
+    )
+    return np.asarray(rgb.to_ndarray())
+
+
+def alpha_of(frame: av.VideoFrame, reformatter: VideoReformatter) -> Pixels | None:
+    """The frame's alpha plane ``[H, W]`` uint8 or uint16; None where the format has none."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return None
+    wide = depth_of(frame.format)[0] != "u8"
+    rgba = reformatter.reformat(
+        frame,
+        format="rgba64le" if wide else "rgba",
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_QUALITY,
+        threads=1,
+    )
+    return np.asarray(rgba.to_ndarray())[..., 3]
+
+
+def from_rgb(
+    rgb: Pixels, pixel_format: str, tags: ColourTags, reformatter: VideoReformatter
+) -> av.VideoFrame:
+    """An RGB array as a frame for an encoder, tagged as :func:`written_tags` says."""
+    written = written_tags(tags, pixel_format, rgb.shape[1], rgb.shape[0])
+    if pixel_format.startswith("gbrp"):
+        frame = av.VideoFrame.from_ndarray(rgb, format=pixel_format)
+    else:
+        matrix = _COLORSPACES[written.yuv_matrix(rgb.shape[1], rgb.shape[0])]
+        packed = "rgb24" if rgb.dtype == np.uint8 else "rgb48le"
+        frame = reformatter.reformat(
+            av.VideoFrame.from_ndarray(rgb, format=packed),
+            format=pixel_format,
+            src_colorspace=matrix,
+            dst_colorspace=matrix,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.JPEG if written.full_range else ColorRange.MPEG,
+            interpolation=_QUALITY,
+            threads=1,
+        )
+    frame.colorspace = written.matrix
+    frame.color_primaries = written.primaries
+    frame.color_trc = written.transfer
+    frame.color_range = ColorRange.JPEG if written.full_range else ColorRange.MPEG
+    return frame
+
+
+def written_tags(tags: ColourTags, pixel_format: str, width: int, height: int) -> ColourTags:
+    """The tags of a file written from a clip.
+
+    Primaries and transfer are the source's. The matrix is the source's too, or the one that was
+    used where the source named none; RGB formats are tagged RGB and full range.
+    """
+    if is_rgb(av.VideoFormat(pixel_format)):
+        return ColourTags(MATRIX_RGB, tags.primaries, tags.transfer, full_range=True)
+    from_yuv = tags.matrix != MATRIX_RGB
+    return ColourTags(
+        tags.matrix if tags.matrix in (5, 10) else tags.yuv_matrix(width, height),
+        tags.primaries,
+        tags.transfer,
+        full_range=tags.full_range and from_yuv,
+    )
+
+
+def _tag(container: int, bitstream: int) -> int:
+    if container in (UNSPECIFIED, 0):
+        return int(bitstream) or UNSPECIFIED
+    return int(container)

@@ -1,0 +1,28 @@
+"""The identity of a clip's pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mive.media.clip import Clip
+
+if TYPE_CHECKING:
+    from mive.request import FrameRange
+
+
+def content_hash(clip: Clip, frames: FrameRange | None = None) -> str:
+    """SHA-256 (hex) of the decoded frames, their size and their depth.
+
+    Two clips that decode to the same pixels have the same hash, whatever file they come from.
+
+    Raises:
+        MediaError: as :meth:`Clip.read`.
+    """
+    info = clip.info
+    digest = hashlib.sha256(f"{info.width}x{info.height} {info.depth}\n".encode())
+    for frame in clip.read(frames):
+        digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()

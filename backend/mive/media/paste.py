@@ -1,0 +1,95 @@
+"""Bringing edited pixels back into the source, and only where a matte covers it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mive.media.info import Coverage, Depth, Pixels
+
+_PEAK: dict[np.dtype[Any], int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_TYPES: dict[Depth, type[np.uint8] | type[np.uint16] | type[np.float32]] = {
+    "u8": np.uint8,
+    "u16": np.uint16,
+    "f32": np.float32,
+}
+
+
+def to_float(frame: Pixels) -> Pixels:
+    """The frame as float32: code values become 0..1, float frames pass through unchanged."""
+    peak = _PEAK.get(frame.dtype)
+    if peak is None:
+        return frame.astype(np.float32, copy=False)
+    return frame.astype(np.float32) / np.float32(peak)
+
+
+def to_depth(frame: Pixels, depth: Depth) -> Pixels:
+    """The frame in another sample type, rounded to nearest.
+
+    Exact from 8 to 16 bits and back, and from either to float and back; float is clipped to 0..1.
+    """
+    target: np.dtype[Any] = np.dtype(_TYPES[depth])
+    if frame.dtype == target:
+        return frame
+    if depth == "f32":
+        return to_float(frame)
+    if frame.dtype == np.uint8:
+        return frame.astype(np.uint16) * np.uint16(257)
+    if frame.dtype == np.uint16:
+        return ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return _codes(frame.astype(np.float64) * _PEAK[target], target)
+
+
+def paste(source: Pixels, edited: Pixels, alpha: Coverage) -> Pixels:
+    """Blend ``edited`` over ``source`` by ``alpha``, in the source's own code values.
+
+    Args:
+        source: ``[H, W, 3]`` uint8, uint16 or float32.
+        edited: ``[H, W, 3]`` float32; 0..1 spans the code values of an integer source.
+        alpha: ``[H, W]`` float32, 0..1.
+
+    Returns:
+        ``[H, W, 3]`` of the source's type: bit for bit the source where ``alpha`` is 0, the edit
+        (rounded to nearest) where it is 1, their linear mix between. Float sources are not clipped.
+
+    Raises:
+        ValueError: the shapes do not agree.
+    """
+    if source.shape != edited.shape or source.shape[:2] != alpha.shape:
+        raise ValueError(f"shapes differ: {source.shape}, {edited.shape}, alpha {alpha.shape}")
+    inside = alpha > 0
+    out = source.copy()
+    weight = alpha[inside].astype(np.float64)[:, None]
+    old = source[inside].astype(np.float64)
+    new = edited[inside].astype(np.float64) * _PEAK.get(source.dtype, 1)
+    mixed = (1 - weight) * old + weight * new
+    out[inside] = mixed if source.dtype == np.float32 else _codes(mixed, source.dtype)
+    return out
+
+
+def inward_feather(alpha: Coverage, pixels: float) -> Coverage:
+    """Soften a matte's edge towards its inside.
+
+    Coverage rises linearly from 0 on the matte's boundary to its full value ``pixels`` inside.
+    It never rises above ``alpha`` anywhere, so the matte never grows; the border of the frame is
+    no boundary, since what it cuts goes on outside.
+
+    Args:
+        alpha: ``[H, W]`` float32, 0..1.
+        pixels: width of the ramp, >= 0; up to 0.5 it changes nothing.
+    """
+    inside = alpha > 0
+    # Half a pixel inside is where the outermost pixels have their centres: no ramp reaches them.
+    if pixels <= 0.5 or inside.all():
+        return alpha
+    distance = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # Distances run between pixel centres; the boundary is half a pixel before the first one.
+    ramp = (np.asarray(distance, dtype=np.float32) - np.float32(0.5)) / np.float32(pixels)
+    return np.asarray(np.minimum(alpha, np.clip(ramp, 0, 1)), dtype=np.float32)
+
+
+def _codes(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
+    rounded = np.floor(np.nan_to_num(values) + 0.5)
+    return np.asarray(np.clip(rounded, 0, _PEAK[dtype]).astype(dtype))

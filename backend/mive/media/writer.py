@@ -1,0 +1,154 @@
+"""Writing the frames of an edit, as a video file or as images."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+
+from mive.errors import OutputError
+from mive.media.info import ClipInfo, Depth, Pixels
+from mive.media.paste import to_depth
+
+if TYPE_CHECKING:
+    from mive.request import FrameRange
+
+Codec = Literal["h264", "hevc", "prores", "ffv1"]
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+IMAGE_OUT_SUFFIXES = (".png", ".exr")
+
+
+class FrameWriter(ABC):
+    """Takes the frames of a range in order; the result appears whole when the block ends well.
+
+    After an error, Ctrl-C or too few frames, nothing is left on disk.
+
+    Attributes:
+        out: the file, folder or pattern that is written.
+        warnings: what the output could not carry over, for the user to read.
+    """
+
+    def __init__(self, out: Path, info: ClipInfo, frames: FrameRange, depth: Depth) -> None:
+        self.out = out
+        self.warnings: list[str] = []
+        self._info = info
+        self._frames = frames
+        self._depth: Depth = depth
+        self._written = 0
+        self._clipped = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        done = False
+        try:
+            if kind is None:
+                self._require_all()
+                self._commit()
+                done = True
+        finally:
+            if not done:
+                self._discard()
+
+    def write(self, frame: Pixels) -> None:
+        """Write the next frame.
+
+        Args:
+            frame: ``[H, W, 3]`` RGB, uint8, uint16 or float32 (0..1 spans the code values); what
+                the output cannot hold is rounded, and float clipped with a warning.
+
+        Raises:
+            OutputError: the disk is full or the encoder failed.
+            ValueError: the frame has another size than the clip, or the range is full already.
+        """
+        shape = (self._info.height, self._info.width, 3)
+        if frame.shape != shape:
+            raise ValueError(f"a frame of shape {frame.shape} for an output of {shape}")
+        if self._written == len(self._frames):
+            raise ValueError(f"more than the {len(self._frames)} frames of the range")
+        if self._depth != "f32" and frame.dtype == np.float32 and not self._clipped:
+            self._warn_of_clipping(frame)
+        self._write(to_depth(frame, self._depth), self._written)
+        self._written += 1
+
+    @abstractmethod
+    def _write(self, frame: Pixels, number: int) -> None:
+        """Write frame ``number`` of the range, already in the output's depth."""
+
+    @abstractmethod
+    def _commit(self) -> None:
+        """Finish the files and put them in their place."""
+
+    @abstractmethod
+    def _discard(self) -> None:
+        """Remove everything unfinished."""
+
+    def _warn_of_clipping(self, frame: Pixels) -> None:
+        low, high = float(frame.min()), float(frame.max())
+        self._clipped = low < 0 or high > 1
+        if self._clipped:
+            self.warnings.append(
+                f"Values from {low:.3g} to {high:.3g} were clipped to 0..1 in {self.out}; "
+                "write an EXR sequence (FOLDER/name.####.exr) to keep them"
+            )
+
+    def _require_all(self) -> None:
+        if self._written != len(self._frames):
+            raise OutputError(
+                f"Only {self._written} of {len(self._frames)} frames came for {self.out}",
+                expected="every frame of the range",
+                fix="Run the edit again; nothing partial was left behind",
+            )
+
+
+def open_writer(
+    out: str | Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None
+) -> FrameWriter:
+    """Open an output, and find out at once whether it can be written.
+
+    The suffix decides: ``.mp4`` H.264, ``.mov`` ProRes 422 HQ, ``.mkv`` FFV1 (lossless RGB);
+    ``name.hevc.mp4`` or ``codec`` picks another codec. A folder holds numbered PNG files (EXR
+    where the clip is float), a pattern ``name.####.png`` or ``.exr`` names them. Images keep the
+    numbers of a source sequence and else count as ``--frames`` does.
+
+    Raises:
+        OutputError: the place cannot be written to, would overwrite the source, or no encoder
+            takes this size and format.
+    """
+    from mive.media.sequence_writer import SequenceWriter
+    from mive.media.video_writer import VideoWriter
+
+    path = Path(out)
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return VideoWriter(path, info, frames, codec)
+    if suffix in IMAGE_OUT_SUFFIXES or (not suffix and "#" not in path.name):
+        return SequenceWriter(path, info, frames)
+    raise OutputError(
+        f"{path} has no suffix that can be written",
+        expected=f"one of {', '.join(VIDEO_SUFFIXES + IMAGE_OUT_SUFFIXES)}, or a folder",
+        fix="Rename the output, e.g. edited.mp4 or frames/edited.####.png",
+    )
+
+
+def require_not_source(targets: Sequence[Path], info: ClipInfo) -> None:
+    """Refuse to write over the files that the clip is read from."""
+    sources = {file.resolve() for file in info.files}
+    for target in targets:
+        if target.resolve() in sources:
+            raise OutputError(
+                f"{target} is a file of the source clip",
+                expected="an output beside the source, not over it",
+                fix="Choose another name or folder for the output",
+            )

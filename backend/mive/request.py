@@ -1,0 +1,201 @@
+"""The request: everything about one edit, typed, checked and serialisable.
+
+Nothing below the request reads settings from anywhere else. What the user left open
+(``None``) is filled by :meth:`Settings.resolved`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mive._validation import Model, reject
+from mive.errors import RequestError
+from mive.settings import (
+    PLAN_NAMES,
+    PRESETS,
+    Count,
+    Index,
+    Preset,
+    ResolvedSettings,
+    Seed,
+    Settings,
+    Share,
+    Weight,
+)
+
+__all__ = [
+    "PLAN_NAMES",
+    "PRESETS",
+    "EditRequest",
+    "FrameRange",
+    "Instance",
+    "Preset",
+    "ResolvedSettings",
+    "Settings",
+]
+
+
+class FrameRange(Model):
+    """Frames ``first`` to ``last`` of a clip, both included, counted from 0."""
+
+    first: Index = Field(description="the first frame, counted from 0")
+    last: Index = Field(description="the last frame, itself included")
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(first=first, last=last)
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @model_validator(mode="after")
+    def _forwards(self) -> Self:
+        if self.last < self.first:
+            reject(
+                f"the range runs backwards, from frame {self.first} to {self.last}",
+                expected="a last frame that is not before the first",
+                fix=f"Write {self.last}-{self.first}",
+            )
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads ``"12-40"`` or ``"12"``.
+
+        Raises:
+            RequestError: it is neither, or runs backwards.
+        """
+        match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", text)
+        if match is None:
+            raise RequestError(
+                f'"{text}" is not a range of frames',
+                expected='two frame numbers counted from 0, such as "12-40", or one',
+                fix="Write FIRST-LAST",
+                field="frames",
+            )
+        return cls(int(match[1]), int(match[2] or match[1]))
+
+    def __str__(self) -> str:
+        """What :meth:`parse` reads."""
+        return f"{self.first}-{self.last}"
+
+    def __len__(self) -> int:
+        """How many frames, at least 1."""
+        return self.last - self.first + 1
+
+    def indices(self) -> range:
+        """The frames' indices in the clip."""
+        return range(self.first, self.last + 1)
+
+
+class Instance(Model):
+    """One thing in the shot and what it should become.
+
+    Later instances of a request lie on top of earlier ones, as layers do in an editor. What is
+    ``None`` is as in the request's settings.
+    """
+
+    id: Count = Field(description="the instance's id, its pixel value in an ID matte")
+    caption: str = Field(description="the caption: what the instance should become")
+    source_caption: str = Field(default="", description="what the instance is in the source")
+    matte: str | None = Field(
+        default=None, description="the instance's own matte: an image, a folder or a video"
+    )
+    seed: Seed | None = Field(default=None, description="the instance's own seed")
+    lambda_: Weight | None = Field(
+        default=None,
+        validation_alias="lambda",
+        serialization_alias="lambda",
+        description="the instance's own IPR strength λ",
+    )
+    lambda_r: Share | None = Field(default=None, description="the instance's own IPR share λ_r")
+    guidance: Weight | None = Field(default=None, description="the instance's own guidance scale")
+    name: str = Field(default="", description="the instance's name, for people")
+
+    @field_validator("caption")
+    @classmethod
+    def _says_something(cls, caption: str) -> str:
+        if not caption.strip():
+            reject(
+                "the caption is empty",
+                expected="what the instance should become, in words",
+                fix='Write a caption such as "a red cup", or leave the instance out',
+            )
+        return caption
+
+    @field_validator("matte")
+    @classmethod
+    def _named(cls, path: str | None) -> str | None:
+        return path if path is None else _path(path)
+
+
+class EditRequest(Model):
+    """Everything about one edit: which frames of which clip, what becomes of what, and how."""
+
+    version: Literal[1] = Field(
+        default=1, description="the version of this format; a newer file needs a newer MIVE"
+    )
+    clip: str = Field(description="the path of the clip: a video, an image or a folder of images")
+    frames: FrameRange | None = Field(
+        default=None, description="the frames to edit; none means the whole clip"
+    )
+    mattes: str | None = Field(
+        default=None,
+        description="the path of the ID mattes, whose pixel values are the instances' ids",
+    )
+    instances: tuple[Instance, ...] = Field(description="the instances to edit")
+    global_caption: str = Field(default="", description="one caption for the whole shot")
+    bundle: str = Field(default="tiny", description="the model bundle: a name, folder or hub id")
+    settings: Settings = Field(default_factory=Settings, description="the settings")
+
+    @field_validator("clip", "mattes", "bundle")
+    @classmethod
+    def _named(cls, path: str | None) -> str | None:
+        return path if path is None else _path(path)
+
+    @field_validator("instances")
+    @classmethod
+    def _distinct(cls, instances: tuple[Instance, ...]) -> tuple[Instance, ...]:
+        if not instances:
+            reject(
+                "there is nothing to edit",
+                expected="at least one instance",
+                fix="Add an instance with an id and a caption",
+            )
+        seen: dict[int, int] = {}
+        for index, instance in enumerate(instances):
+            first = seen.setdefault(instance.id, index)
+            if first != index:
+                reject(
+                    f"instances[{first}] has the id {instance.id} too",
+                    expected="a different id for each instance",
+                    fix="Renumber one of them",
+                    at=[index, "id"],
+                )
+        return instances
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for index, instance in enumerate(self.instances):
+            if self.mattes is None and instance.matte is None:
+                reject(
+                    f"nothing says where instance {instance.id} is",
+                    expected="ID mattes for the request, or a matte for each instance",
+                    fix='Set "mattes", or this instance\'s "matte"',
+                    at=["instances", index, "matte"],
+                )
+        if self.settings.caption_mode == "global" and not self.global_caption.strip():
+            reject(
+                "the global caption is empty, and the settings use it for all instances",
+                expected="one caption for the whole shot",
+                fix='Write it, or set settings.caption_mode to "instance"',
+                at=["global_caption"],
+            )
+        return self
+
+
+def _path(path: str) -> str:
+    if not path.strip():
+        reject("it is empty", expected="a path or a name", fix="Write it, or leave the field out")
+    return path

@@ -1,0 +1,271 @@
+"""How an edit is made: presets, settings as asked for, settings with nothing left open.
+
+Import these names from :mod:`mive.request`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mive._validation import Model, Number, WholeNumber, did_you_mean, reject
+from mive.errors import BundleError, RequestError
+
+PLAN_NAMES: Final = ("mive", "lps_only", "nps_only", "no_reinversion")
+"""The sampling plans that can be asked for by name; ``mive.schedule`` builds them."""
+
+TRAIN_STEPS: Final = 1000
+"""Timesteps an SD-class model is trained on; the sampling grids lie on them."""
+
+PRESETS: Final[Mapping[str, Mapping[str, int | float]]] = {
+    "draft": {"steps": 10, "inversion_steps": 20},
+    "standard": {"steps": 20, "inversion_steps": 40},
+    "paper": {"steps": 50, "inversion_steps": 100, "guidance": 12.5},
+}
+"""What each preset fixes; what it leaves open comes from the bundle."""
+
+WINDOW: Final = 16
+OVERLAP: Final = 4
+
+Count = Annotated[WholeNumber, Field(ge=1)]
+Index = Annotated[WholeNumber, Field(ge=0)]
+Seed = Annotated[WholeNumber, Field(ge=0, lt=2**63)]
+Steps = Annotated[WholeNumber, Field(ge=1, le=TRAIN_STEPS)]
+Pixels = Annotated[WholeNumber, Field(ge=8)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Weight = Annotated[Number, Field(ge=0)]
+
+Preset = Literal["draft", "standard", "paper"]
+Ipr = Literal["ipr", "none", "dense_diffusion"]
+LambdaS = Literal["literal", "bounded"]
+Flow = Literal["dis", "raft", "none"]
+FlowAttention = Literal["flatten", "old_qk", "none"]
+ControlAttention = Literal["all", "frame"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+MatteFit = Literal["exact", "fit"]
+CaptionMode = Literal["instance", "global"]
+
+
+class ResolvedSettings(Model):
+    """Settings with nothing left open; their meaning is told at :class:`Settings`.
+
+    The defaults here are MIVE's own, for what neither the user, the preset nor the bundle says.
+    """
+
+    preset: Preset
+    steps: Steps
+    inversion_steps: Steps
+    guidance: Weight = 12.5
+    plan: str = "mive"
+    ipr: Ipr = "ipr"
+    lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
+    lambda_r: Share = 0.6
+    lambda_s: LambdaS = "literal"
+    ipr_share: Share = 0.8
+    flow: Flow = "dis"
+    flow_attention: FlowAttention = "flatten"
+    control_attention: ControlAttention = "all"
+    control_scale: Weight = 1.0
+    seed: Seed = 0
+    variation: Share = 0.0
+    model_size: Pixels = Field(
+        description="the short side of the frames the model sees, in pixels (no bundle names it)"
+    )
+    window: Count = WINDOW
+    overlap: Index = OVERLAP
+    instances_per_forward: Count = 1
+    device: str = "auto"
+    precision: Precision = "auto"
+    feather: Weight = 0.0
+    matte_fit: MatteFit = "exact"
+    caption_mode: CaptionMode = "instance"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_grids(self.steps, self.inversion_steps)
+        _check_windows(self.window, self.overlap)
+        return self
+
+
+class Settings(Model):
+    """Settings as asked for. ``None`` leaves a field to the preset, the bundle, then MIVE."""
+
+    preset: Preset = Field(default="standard", description="the preset")
+    steps: Steps | None = Field(default=None, description="the number T of denoising steps")
+    inversion_steps: Steps | None = Field(
+        default=None, description="the number of inversion steps, a multiple of the steps"
+    )
+    guidance: Weight | None = Field(
+        default=None, description="the classifier-free guidance scale (the paper's is 12.5)"
+    )
+    plan: str | None = Field(default=None, description="the name of the sampling plan")
+    ipr: Ipr | None = Field(
+        default=None, description="how cross-attention is steered into the mattes"
+    )
+    lambda_: Weight | None = Field(
+        default=None,
+        validation_alias="lambda",
+        serialization_alias="lambda",
+        description="the warm-up strength λ of IPR",
+    )
+    lambda_r: Share | None = Field(
+        default=None, description="the share λ_r of moved probability that goes to the caption"
+    )
+    lambda_s: LambdaS | None = Field(
+        default=None, description="the reading of λ_S: min(mean, min) + W, or min(mean, min + W)"
+    )
+    ipr_share: Share | None = Field(
+        default=None, description="the share of the steps that use IPR, from the noisiest on"
+    )
+    flow: Flow | None = Field(default=None, description="the optical flow estimator")
+    flow_attention: FlowAttention | None = Field(
+        default=None, description="the attention along flow trajectories"
+    )
+    control_attention: ControlAttention | None = Field(
+        default=None, description="what ControlNet's self-attention sees: all frames or one"
+    )
+    control_scale: Weight | None = Field(default=None, description="the weight of ControlNet")
+    seed: Seed | None = Field(default=None, description="the seed")
+    variation: Share | None = Field(
+        default=None,
+        description="the share of inverted noise inside the mattes that seeded noise replaces",
+    )
+    model_size: Pixels | None = Field(
+        default=None, description="the short side of the frames the model sees, in pixels"
+    )
+    window: Count | None = Field(default=None, description="the frames edited at one time")
+    overlap: Index | None = Field(
+        default=None, description="the frames that neighbouring windows share"
+    )
+    instances_per_forward: Count | None = Field(
+        default=None, description="the number of instances in one forward pass"
+    )
+    device: str | None = Field(default=None, description="the device")
+    precision: Precision | None = Field(default=None, description="the precision of the networks")
+    feather: Weight | None = Field(
+        default=None, description="the soft edge inside each matte, in pixels of the clip"
+    )
+    matte_fit: MatteFit | None = Field(
+        default=None, description="whether mattes of another size or length are an error or fitted"
+    )
+    caption_mode: CaptionMode | None = Field(
+        default=None, description="whether each instance has its own caption or all the global one"
+    )
+
+    @field_validator("plan")
+    @classmethod
+    def _known_plan(cls, plan: str | None) -> str | None:
+        if plan is not None and plan not in PLAN_NAMES:
+            reject(
+                f'there is no plan "{plan}"',
+                expected=f"one of {', '.join(PLAN_NAMES)}",
+                fix=did_you_mean(plan, PLAN_NAMES) or 'Use "mive", the paper\'s plan',
+            )
+        return plan
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str | None) -> str | None:
+        if device is not None and not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", device):
+            reject(
+                f'there is no kind of device "{device}"',
+                expected='"auto", "cpu", "cuda", "cuda:N" or "mps"',
+                fix='Use "auto"; "mive doctor" lists the devices of this machine',
+            )
+        return device
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _check_grids(*self._step_counts())
+        if self.window is not None and self.overlap is not None:
+            _check_windows(self.window, self.overlap)
+        return self
+
+    def resolved(self, defaults: Mapping[str, object]) -> ResolvedSettings:
+        """These settings with every open field filled.
+
+        The order is: what is set here, the preset, ``defaults``, MIVE's own. Two fields follow
+        others where only those are set: the inversion takes about twice the ``steps``, and an
+        overlap that is not set here is at most half the ``window``.
+
+        Args:
+            defaults: the bundle's default settings, under the names that JSON uses.
+
+        Raises:
+            BundleError: ``defaults`` hold what is no setting.
+            RequestError: the whole is contradictory, or nobody names the model size.
+        """
+        fields: dict[str, Any] = dict(defaults)
+        try:
+            bundle = Settings(**fields)
+        except RequestError as error:
+            raise BundleError(
+                f"the bundle's default setting {error.field} is wrong: {error.what}",
+                expected=error.expected,
+                fix="Correct it in the bundle's bundle.json",
+            ) from error
+        steps, inversion_steps = self._step_counts()
+        values: dict[str, Any] = {
+            **bundle._given(),
+            **PRESETS[self.preset],
+            **self._given(),
+            "preset": self.preset,
+            "steps": steps,
+            "inversion_steps": inversion_steps,
+        }
+        if self.overlap is None:
+            window = self.window or bundle.window or WINDOW
+            overlap = OVERLAP if bundle.overlap is None else bundle.overlap
+            values["overlap"] = min(overlap, window // 2)
+        return ResolvedSettings(**values)
+
+    def _given(self) -> dict[str, object]:
+        """What is not left open, by Python name, without the preset."""
+        return self.model_dump(exclude_none=True, exclude={"preset"})
+
+    def _step_counts(self) -> tuple[int, int]:
+        """Denoising and inversion steps; presets name both, so a bundle has no say in them."""
+        preset = PRESETS[self.preset]
+        steps = self.steps or int(preset["steps"])
+        follow = int(preset["inversion_steps"]) if self.steps is None else _inversion_for(steps)
+        return steps, self.inversion_steps or follow
+
+
+def _grid(count: int) -> range:
+    """The ``count`` timesteps of a grid, ascending: {1, 21, …, 981} for 50."""
+    stride = TRAIN_STEPS // count
+    return range(1, 1 + count * stride, stride)
+
+
+def _inversion_for(steps: int) -> int:
+    """The inversion steps to ``steps``: twice as many as in the paper, else thrice, else equal."""
+    stride = TRAIN_STEPS // steps
+    return steps * next(factor for factor in (2, 3, 1) if stride % factor == 0)
+
+
+def _check_grids(steps: int, inversion_steps: int) -> None:
+    """Every sampling timestep must lie on the inversion grid, which holds the source's latents."""
+    finer = _grid(inversion_steps)
+    if inversion_steps % steps or any(timestep not in finer for timestep in _grid(steps)):
+        stride = TRAIN_STEPS // steps
+        fits = [str(steps * f) for f in range(1, stride + 1) if stride % f == 0][:4]
+        reject(
+            f"{inversion_steps} inversion steps miss some timesteps of {steps} denoising steps",
+            expected=f"with {steps} steps, one of {', '.join(fits)}",
+            fix=f"Use {_inversion_for(steps)} inversion steps, or leave them out",
+            at=["inversion_steps"],
+        )
+
+
+def _check_windows(window: int, overlap: int) -> None:
+    """Neighbouring windows must advance."""
+    if overlap >= window:
+        reject(
+            f"an overlap of {overlap} frames is not smaller than the window of {window}",
+            expected=f"less than {window}",
+            fix="Make the overlap smaller or the window larger",
+            at=["overlap"],
+        )

@@ -1,0 +1,1 @@
+"""Training of the `tiny` bundle from nothing: ``python -m mive.training all --work DIR``."""

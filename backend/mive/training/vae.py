@@ -1,0 +1,79 @@
+"""The VAE of the tiny bundle: 8× down, 8 latent channels, trained on crops of the toy world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from torch.nn import functional as F
+
+from mive.training.data import ToySet
+from mive.training.loop import Recipe, train
+
+CROP = 64
+BATCH = 12
+KL_WEIGHT = 2e-4
+
+
+def network() -> AutoencoderKL:
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(16, 32, 64, 128),
+        layers_per_block=1,
+        latent_channels=8,
+        norm_num_groups=8,
+        sample_size=192,
+        scaling_factor=1.0,
+    )
+
+
+def batch(data: ToySet, count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Random crops [count, 3, size, size] in -1..1, half of them mirrored."""
+    which = torch.randint(len(data), (count,), generator=generator).tolist()
+    corner = torch.randint(data.images.shape[1] - size + 1, (count, 2), generator=generator).tolist()
+    flips = torch.rand(count, generator=generator) < 0.5
+    crops = [
+        torch.from_numpy(data.images[i, y : y + size, x : x + size].copy()) for i, (y, x) in zip(which, corner, strict=True)
+    ]
+    images = torch.stack(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
+    images[flips] = images[flips].flip(-1)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def detail_loss(got: Tensor, wanted: Tensor) -> Tensor:
+    """L1 over the image and over three levels of its differences, so that edges and textures stay crisp."""
+    total = F.l1_loss(got, wanted)
+    for _ in range(3):
+        small_got, small_wanted = F.avg_pool2d(got, 2), F.avg_pool2d(wanted, 2)
+        up_got = F.interpolate(small_got, scale_factor=2.0)
+        up_wanted = F.interpolate(small_wanted, scale_factor=2.0)
+        total = total + F.l1_loss(got - up_got, wanted - up_wanted)
+        got, wanted = small_got, small_wanted
+    return total
+
+
+def train_vae(data: ToySet, work: Path, minutes: float) -> AutoencoderKL:
+    """Train, measure the latents' deviation and set ``scaling_factor`` to its inverse."""
+    torch.manual_seed(1)
+    vae = network().to(memory_format=torch.channels_last)
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        images = batch(data, BATCH, CROP, generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            posterior = vae.encode(images).latent_dist
+            noise = torch.randn(posterior.mean.shape, generator=generator)
+            decoded = vae.decode((posterior.mean + posterior.std * noise).to(images.dtype)).sample
+        rebuilt, spread = decoded.float(), posterior.logvar.float()
+        kl = 0.5 * (posterior.mean.float() ** 2 + spread.exp() - 1 - spread).mean()
+        error = F.mse_loss(rebuilt, images).item()
+        figures = {"psnr": -10 * torch.log10(torch.tensor(error / 4)).item(), "kl": kl.item()}
+        return detail_loss(rebuilt, images) + KL_WEIGHT * kl, figures
+
+    train(vae, loss, Recipe("vae", 100_000, 1e-3, ema=0.995, minutes=minutes, every=100), work)
+    with torch.no_grad():
+        latents = vae.encode(batch(data, 64, 192, torch.Generator().manual_seed(7))).latent_dist.mean
+    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+    return vae

@@ -1,0 +1,29 @@
+"""What an installation holds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import mive
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path)]
+    subprocess.run([*command, str(REPOSITORY)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+
+    package = REPOSITORY / "backend" / "mive"
+    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    expected = {path.relative_to(package.parent).as_posix() for path in files}
+    metadata = f"mive-{mive.__version__}.dist-info"
+    assert {name for name in names if not name.startswith(metadata)} == expected
+    assert {"mive/py.typed", f"{metadata}/licenses/NOTICE"} <= names
