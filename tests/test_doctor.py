@@ -96,9 +96,24 @@ def test_a_damaged_bundle_lists_what_it_lacks(tmp_path: Path) -> None:
     assert any(text.startswith("the bundle other lacks unet/*.saf") for text in problems)
 
 
-@pytest.mark.parametrize(
-    ("flags", "bf16"), [("fpu sse avx512_bf16", True), ("amx_bf16", True), ("fpu avx2", False)]
-)
+def test_parts_that_lie_elsewhere_are_not_missing(tmp_path: Path) -> None:
+    part(tmp_path / "other" / "unet", "config.json", "model.safetensors")
+    text = json.dumps({"base": "owner/name", "parts": {"clip": "owner/clip"}})
+    (tmp_path / "other" / "bundle.json").write_text(text)
+    other, _ = doctor.find_bundles(tmp_path)
+    assert other.missing == ()
+    assert other.elsewhere["vae"] == "owner/name"
+    assert other.elsewhere["clip"] == "owner/clip"
+    assert "unet" not in other.elsewhere
+
+
+def test_a_broken_bundle_json_is_a_problem(tmp_path: Path) -> None:
+    part(tmp_path / "tiny", "bundle.json")
+    problems = doctor.examine(cache=tmp_path, bundles=tmp_path).problems()
+    assert any("bundle.json is wrong" in what and "pip" in fix for what, fix in problems)
+
+
+@pytest.mark.parametrize(("flags", "bf16"), [("fpu sse avx512_bf16", True), ("amx_bf16", True), ("fpu avx2", False)])
 def test_bf16_is_read_from_the_processors_flags(tmp_path: Path, flags: str, bf16: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"model name\t: Some CPU\nflags\t\t: {flags}\n")

@@ -75,24 +75,16 @@ MISTAKES = [
         "Write a caption",
         id="blank caption",
     ),
-    pytest.param(
-        {"instances": [{"id": 1}]}, "instances[0].caption", "Add the caption", id="no caption"
-    ),
+    pytest.param({"instances": [{"id": 1}]}, "instances[0].caption", "Add the caption", id="no caption"),
     pytest.param(
         {"instances": [{"id": 3, "caption": "a"}, {"id": 3, "caption": "b"}]},
         "instances[1].id",
         "Renumber",
         id="same id twice",
     ),
-    pytest.param(
-        {"instances": [{"id": 0, "caption": "a"}]}, "instances[0].id", "Correct", id="id zero"
-    ),
-    pytest.param(
-        {"instances": [{"id": "1", "caption": "a"}]}, "instances[0].id", "Correct", id="id text"
-    ),
-    pytest.param(
-        {"instances": [{"id": True, "caption": "a"}]}, "instances[0].id", "Correct", id="id true"
-    ),
+    pytest.param({"instances": [{"id": 0, "caption": "a"}]}, "instances[0].id", "Correct", id="id zero"),
+    pytest.param({"instances": [{"id": "1", "caption": "a"}]}, "instances[0].id", "Correct", id="id text"),
+    pytest.param({"instances": [{"id": True, "caption": "a"}]}, "instances[0].id", "Correct", id="id true"),
     pytest.param(
         {"instances": [{"id": 1, "captoin": "a", "caption": "a"}]},
         "instances[0].captoin",
@@ -157,9 +149,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("changes", "field", "fix"), MISTAKES)
-def test_a_mistake_names_its_field_and_the_fix(
-    changes: dict[str, Any], field: str, fix: str
-) -> None:
+def test_a_mistake_names_its_field_and_the_fix(changes: dict[str, Any], field: str, fix: str) -> None:
     with pytest.raises(RequestError) as caught:
         EditRequest.from_json(json.dumps(request(**changes)))
     assert caught.value.field == field
@@ -167,9 +157,7 @@ def test_a_mistake_names_its_field_and_the_fix(
     assert fix in caught.value.fix
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", '{"clip": "a",}', "\udc80".encode(errors="surrogateescape")]
-)
+@pytest.mark.parametrize("text", ["", "{", '{"clip": "a",}', "\udc80".encode(errors="surrogateescape")])
 def test_text_that_is_not_json_says_where(text: str | bytes) -> None:
     with pytest.raises(RequestError, match=r"not valid JSON: .*"):
         EditRequest.from_json(text)
@@ -268,9 +256,7 @@ def test_any_number_of_steps_gets_an_inversion_grid_that_holds_its_timesteps(ste
 
 
 @given(steps=st.integers(1, 60), inversion_steps=st.integers(1, 1000))
-def test_inversion_steps_are_refused_exactly_where_a_timestep_is_missed(
-    steps: int, inversion_steps: int
-) -> None:
+def test_inversion_steps_are_refused_exactly_where_a_timestep_is_missed(steps: int, inversion_steps: int) -> None:
     sampling = {k * (1000 // steps) + 1 for k in range(steps)}
     inversion = {k * (1000 // inversion_steps) + 1 for k in range(inversion_steps)}
     if inversion_steps % steps == 0 and sampling <= inversion:
@@ -346,9 +332,7 @@ request_strategy = st.builds(
     clip=WORDS,
     frames=maybe(frames_strategy),
     mattes=maybe(WORDS),
-    instances=st.lists(
-        instance_strategy, min_size=1, max_size=3, unique_by=lambda instance: instance.id
-    ).map(tuple),
+    instances=st.lists(instance_strategy, min_size=1, max_size=3, unique_by=lambda instance: instance.id).map(tuple),
     global_caption=TEXT,
     bundle=WORDS,
     settings=settings_strategy,

@@ -137,9 +137,7 @@ def _explain(model: type[BaseModel], detail: ErrorDetails) -> tuple[str, str, st
     return f"{shown} does not fit", _TYPES.get(kind, detail["msg"]), f"Correct {description}"
 
 
-def _lookup(
-    model: type[BaseModel], location: Sequence[str | int]
-) -> tuple[type[BaseModel], FieldInfo | None]:
+def _lookup(model: type[BaseModel], location: Sequence[str | int]) -> tuple[type[BaseModel], FieldInfo | None]:
     """The model that should hold the field at ``location``, and the field where it exists."""
     owner: type[BaseModel] = model
     field: FieldInfo | None = None

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mive import __version__
-
-BUNDLES_FOLDER: Final = Path(__file__).parent / "bundles"
+from mive.errors import BundleError
+from mive.networks.bundle_files import BUNDLES_FOLDER, PARTS, REINSTALL, read_config
 
 _BASE: Final = "pip install mive"
 _SERVER: Final = 'pip install "mive[server]"'
@@ -39,17 +39,6 @@ _ENCODERS: Final = (
     ("prores_ks", "ProRes"),
     ("ffv1", "FFV1"),
 )
-# Each part of the SD layout: a configuration, and weights where the part is a network.
-_PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "unet": ("config.json", "*.safetensors"),
-    "vae": ("config.json", "*.safetensors"),
-    "text_encoder": ("config.json", "*.safetensors"),
-    "controlnet": ("config.json", "*.safetensors"),
-    "depth": ("config.json", "*.safetensors"),
-    "clip": ("config.json", "*.safetensors"),
-    "tokenizer": ("tokenizer_config.json",),
-    "scheduler": ("scheduler_config.json",),
-}
 
 
 @dataclass(frozen=True)
@@ -83,8 +72,12 @@ class Bundle:
     path: str
     parts: dict[str, int]
     """Bytes on disk of each part that is there."""
+    elsewhere: dict[str, str]
+    """Where the other parts come from, folders or hub ids, as its bundle.json says."""
     missing: tuple[str, ...]
     """Files that should be there, by path inside the bundle; ``*`` stands for any name."""
+    fault: str
+    """What is wrong with its bundle.json, else empty."""
     fix: str
 
 
@@ -138,7 +131,9 @@ class Report:
                 state = f"does not work: {package.fault}" if package.fault else "is not installed"
                 found.append((f"{package.name} {state}", package.fix))
         for bundle in self.bundles:
-            if not bundle.parts:
+            if bundle.fault:
+                found.append((bundle.fault, f"Reinstall MIVE: {REINSTALL}"))
+            if not bundle.parts and not bundle.elsewhere:
                 found.append((f"the bundle {bundle.name} is not in {bundle.path}", bundle.fix))
             elif bundle.missing:
                 files = ", ".join(bundle.missing)
@@ -251,15 +246,24 @@ def default_cache() -> Path:
 
 def _examine_bundle(folder: Path) -> Bundle:
     parts, missing = {}, []
+    elsewhere, fault = {}, ""
     if not (folder / "bundle.json").is_file():
         missing.append("bundle.json")
-    for part, patterns in _PARTS.items():
+    try:
+        config = read_config(folder)
+    except BundleError as error:
+        fault = error.what
+    else:
+        elsewhere = {part: config.base for part in PARTS if config.base} | config.parts
+    for part, patterns in PARTS.items():
         if (folder / part).is_dir():
             files = [path for path in (folder / part).rglob("*") if path.is_file()]
             parts[part] = sum(path.stat().st_size for path in files)
-        missing += [f"{part}/{p}" for p in patterns if not any((folder / part).glob(p))]
-    fix = f"{_BASE} --force-reinstall --no-deps" if missing else ""
-    return Bundle(folder.name, str(folder), parts, tuple(missing), fix)
+            elsewhere.pop(part, None)
+        if part not in elsewhere:
+            missing += [f"{part}/{p}" for p in patterns if not any((folder / part).glob(p))]
+    fix = REINSTALL if missing else ""
+    return Bundle(folder.name, str(folder), parts, elsewhere, tuple(missing), fault, fix)
 
 
 def _cpu_name() -> str:

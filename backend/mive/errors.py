@@ -30,9 +30,7 @@ class MiveError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, what: str, *, expected: str = "", fix: str = "", field: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, expected: str = "", fix: str = "", field: str | None = None) -> None:
         self.what = what
         self.expected = expected
         self.fix = fix

@@ -85,13 +85,9 @@ class Manifest(Model):
     Hashes are SHA-256 in hex. ``settings`` are those the edit ran with, nothing left open.
     """
 
-    manifest: Literal[1] = Field(
-        default=1, description="the manifest format's version; a newer one needs a newer MIVE"
-    )
+    manifest: Literal[1] = Field(default=1, description="the manifest format's version; a newer one needs a newer MIVE")
     mive: str = Field(default=__version__, description="MIVE's version")
-    created: datetime = Field(
-        default_factory=lambda: datetime.now(UTC), description="when the edit finished"
-    )
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC), description="when the edit finished")
     request: EditRequest = Field(description="the request as it was asked")
     settings: ResolvedSettings = Field(description="the settings with nothing left open")
     frames: FrameRange = Field(description="the frames that were edited")
@@ -99,18 +95,12 @@ class Manifest(Model):
     matte_hashes: dict[str, str] = Field(description="each matte's hash, by its path")
     bundle: BundleRecord = Field(description="the model bundle")
     device: str = Field(description="the device the networks ran on")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        description="the precision the networks ran in"
-    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(description="the precision the networks ran in")
     plan: dict[str, int] = Field(description="how many steps of each kind the plan has")
     seconds: dict[str, float] = Field(description="how long each stage took, in seconds")
     outputs: tuple[str, ...] = Field(description="the paths that were written")
-    frames_hash: str | None = Field(
-        default=None, description="the hash of the edited frames, before encoding"
-    )
-    packages: dict[str, str] = Field(
-        default_factory=package_versions, description="the packages' versions"
-    )
+    frames_hash: str | None = Field(default=None, description="the hash of the edited frames, before encoding")
+    packages: dict[str, str] = Field(default_factory=package_versions, description="the packages' versions")
     python: str = Field(default_factory=platform.python_version, description="Python's version")
     system: str = Field(default_factory=platform.platform, description="the operating system")
 

@@ -99,9 +99,7 @@ class Instance(Model):
     id: Count = Field(description="the instance's id, its pixel value in an ID matte")
     caption: str = Field(description="the caption: what the instance should become")
     source_caption: str = Field(default="", description="what the instance is in the source")
-    matte: str | None = Field(
-        default=None, description="the instance's own matte: an image, a folder or a video"
-    )
+    matte: str | None = Field(default=None, description="the instance's own matte: an image, a folder or a video")
     seed: Seed | None = Field(default=None, description="the instance's own seed")
     lambda_: Weight | None = Field(
         default=None,
@@ -133,13 +131,9 @@ class Instance(Model):
 class EditRequest(Model):
     """Everything about one edit: which frames of which clip, what becomes of what, and how."""
 
-    version: Literal[1] = Field(
-        default=1, description="the version of this format; a newer file needs a newer MIVE"
-    )
+    version: Literal[1] = Field(default=1, description="the version of this format; a newer file needs a newer MIVE")
     clip: str = Field(description="the path of the clip: a video, an image or a folder of images")
-    frames: FrameRange | None = Field(
-        default=None, description="the frames to edit; none means the whole clip"
-    )
+    frames: FrameRange | None = Field(default=None, description="the frames to edit; none means the whole clip")
     mattes: str | None = Field(
         default=None,
         description="the path of the ID mattes, whose pixel values are the instances' ids",

@@ -14,7 +14,13 @@ from pydantic import Field, field_validator, model_validator
 from mive._validation import Model, Number, WholeNumber, did_you_mean, reject
 from mive.errors import BundleError, RequestError
 
-PLAN_NAMES: Final = ("mive", "lps_only", "nps_only", "no_reinversion")
+PLAN_NAMES: Final = (
+    "mive", "lps_only", "nps_only", "no_reinversion",
+    "alternate_1_1", "alternate_4_1", "alternate_9_1", "alternate_14_1", "alternate_1_4",
+    "last_nps_20", "last_nps_30",
+    "reinvert_1_0", "reinvert_2_0", "reinvert_3_0", "reinvert_3_1", "reinvert_3_3", "reinvert_2d",
+    "lps_4",
+)  # fmt: skip
 """The sampling plans that can be asked for by name; ``mive.schedule`` builds them."""
 
 TRAIN_STEPS: Final = 1000
@@ -102,9 +108,7 @@ class Settings(Model):
         default=None, description="the classifier-free guidance scale (the paper's is 12.5)"
     )
     plan: str | None = Field(default=None, description="the name of the sampling plan")
-    ipr: Ipr | None = Field(
-        default=None, description="how cross-attention is steered into the mattes"
-    )
+    ipr: Ipr | None = Field(default=None, description="how cross-attention is steered into the mattes")
     lambda_: Weight | None = Field(
         default=None,
         validation_alias="lambda",
@@ -121,9 +125,7 @@ class Settings(Model):
         default=None, description="the share of the steps that use IPR, from the noisiest on"
     )
     flow: Flow | None = Field(default=None, description="the optical flow estimator")
-    flow_attention: FlowAttention | None = Field(
-        default=None, description="the attention along flow trajectories"
-    )
+    flow_attention: FlowAttention | None = Field(default=None, description="the attention along flow trajectories")
     control_attention: ControlAttention | None = Field(
         default=None, description="what ControlNet's self-attention sees: all frames or one"
     )
@@ -137,17 +139,11 @@ class Settings(Model):
         default=None, description="the short side of the frames the model sees, in pixels"
     )
     window: Count | None = Field(default=None, description="the frames edited at one time")
-    overlap: Index | None = Field(
-        default=None, description="the frames that neighbouring windows share"
-    )
-    instances_per_forward: Count | None = Field(
-        default=None, description="the number of instances in one forward pass"
-    )
+    overlap: Index | None = Field(default=None, description="the frames that neighbouring windows share")
+    instances_per_forward: Count | None = Field(default=None, description="the number of instances in one forward pass")
     device: str | None = Field(default=None, description="the device")
     precision: Precision | None = Field(default=None, description="the precision of the networks")
-    feather: Weight | None = Field(
-        default=None, description="the soft edge inside each matte, in pixels of the clip"
-    )
+    feather: Weight | None = Field(default=None, description="the soft edge inside each matte, in pixels of the clip")
     matte_fit: MatteFit | None = Field(
         default=None, description="whether mattes of another size or length are an error or fitted"
     )

@@ -41,9 +41,7 @@ def test_trajectories_are_the_published_ones(shared: Shared, r: int) -> None:
 
 @pytest.mark.parametrize("old_qk", [0, 1])
 @pytest.mark.parametrize(("r", "heads"), [(16, 2), (8, 4)])
-def test_whole_self_attention_is_the_published_one(
-    shared: Shared, r: int, heads: int, old_qk: int
-) -> None:
+def test_whole_self_attention_is_the_published_one(shared: Shared, r: int, heads: int, old_qk: int) -> None:
     known = np.load(shared("known_answers/flatten.npz"))
     prefix = f"r{r}_qk{old_qk}_"
     context = FrameContext()
@@ -53,9 +51,7 @@ def test_whole_self_attention_is_the_published_one(
         dim_head=32 // heads,
         processor=SelfAttentionProcessor(context, "all", True),
     )
-    attention.load_state_dict(
-        {name: torch.from_numpy(known[prefix + name]) for name in attention.state_dict()}
-    )
+    attention.load_state_dict({name: torch.from_numpy(known[prefix + name]) for name in attention.state_dict()})
     context.size = (r, r)
     inputs = FrameInputs(
         frames=4,

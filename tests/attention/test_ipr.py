@@ -49,9 +49,7 @@ def test_hand_computed_example() -> None:
     [("literal", 0.3, [0.5, 0.7]), ("literal", 0.05, [0.5, 0.55]),
      ("bounded", 0.3, [0.5, 0.6]), ("bounded", 0.05, [0.5, 0.55])],
 )  # fmt: skip
-def test_lambda_s_has_two_readings_and_is_clamped_to_a_s(
-    mode: str, warm_up: float, lambda_s: list[float]
-) -> None:
+def test_lambda_s_has_two_readings_and_is_clamped_to_a_s(mode: str, warm_up: float, lambda_s: list[float]) -> None:
     # min = 0.5 and mean = 0.6; the first pixel holds only 0.5.
     after = redistribute(FRAME, MASK, ROLES, strength(1.0, warm_up, mode))
     moved = (FRAME - after)[0, 0, :2, 0]

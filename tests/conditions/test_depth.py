@@ -71,10 +71,7 @@ def test_models_that_predict_metres_are_inverted() -> None:
 def test_batches_do_not_show() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 3), dtype=np.uint8)
     models = Brightness(), Brightness()
-    depths = [
-        estimate_depth(model, PLAIN, frames, batch=b)
-        for model, b in zip(models, (2, 5), strict=True)
-    ]
+    depths = [estimate_depth(model, PLAIN, frames, batch=b) for model, b in zip(models, (2, 5), strict=True)]
     assert [len(x) for x in models[0].seen] == [2, 2, 1]
     torch.testing.assert_close(*depths)
 
@@ -94,9 +91,7 @@ def test_batches_do_not_show() -> None:
         ({"do_resize": False, "size": 8}, (48, 64)),
     ],
 )  # fmt: skip
-def test_the_model_sees_the_size_its_config_asks_for(
-    config: dict[str, Any], size: tuple[int, int]
-) -> None:
+def test_the_model_sees_the_size_its_config_asks_for(config: dict[str, Any], size: tuple[int, int]) -> None:
     model = Brightness()
     estimate_depth(model, config, grey(1.0, size=(48, 64)))
     assert tuple(model.seen[0].shape[-2:]) == size

@@ -19,9 +19,7 @@ def moving_texture(dx: int, dy: int, size: tuple[int, int] = (96, 128)) -> np.nd
     noise = np.random.default_rng(0).random((size[0] + 40, size[1] + 40, 3)).astype(np.float32)
     smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
     rows, columns = np.ogrid[: size[0], : size[1]]
-    return np.stack([smooth[20 + rows - dy * t, 20 + columns - dx * t] for t in range(3)]).astype(
-        np.uint8
-    )
+    return np.stack([smooth[20 + rows - dy * t, 20 + columns - dx * t] for t in range(3)]).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(3, 0), (-2, 4)])
@@ -36,9 +34,7 @@ def test_dis_finds_the_motion(dx: int, dy: int) -> None:
 
 def test_float_frames_give_the_flow_of_their_bytes() -> None:
     frames = moving_texture(3, 1)
-    assert torch.equal(
-        estimate_flow(frames.astype(np.float32) / 255, "dis"), estimate_flow(frames, "dis")
-    )
+    assert torch.equal(estimate_flow(frames.astype(np.float32) / 255, "dis"), estimate_flow(frames, "dis"))
 
 
 @pytest.mark.parametrize("size", [(4, 200), (9, 11)])

@@ -87,9 +87,7 @@ def write_video() -> Callable[..., Path]:
     def tone(stream: av.AudioStream, seconds: Fraction) -> list[av.Packet]:
         count = int(seconds * 48000)
         samples = np.sin(np.arange(count) * 0.05) * 8000
-        frame = av.AudioFrame.from_ndarray(
-            np.repeat(samples.astype(np.int16), 2)[None], format="s16", layout="stereo"
-        )
+        frame = av.AudioFrame.from_ndarray(np.repeat(samples.astype(np.int16), 2)[None], format="s16", layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
         return [*stream.encode(frame), *stream.encode(None)]
 
@@ -100,14 +98,10 @@ def write_video() -> Callable[..., Path]:
 def write_image() -> Callable[..., Path]:
     """Write one image ``[H, W]`` or ``[H, W, C]`` with OpenImageIO, with header attributes."""
 
-    def write(
-        path: Path, pixels: np.ndarray[Any, Any], kind: Any = None, **attributes: Any
-    ) -> Path:
+    def write(path: Path, pixels: np.ndarray[Any, Any], kind: Any = None, **attributes: Any) -> Path:
         kinds = {"uint8": oiio.UINT8, "uint16": oiio.UINT16, "float32": oiio.FLOAT}
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-        spec = oiio.ImageSpec(
-            pixels.shape[1], pixels.shape[0], pixels.shape[2], kind or kinds[str(pixels.dtype)]
-        )
+        spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], pixels.shape[2], kind or kinds[str(pixels.dtype)])
         for name, value in attributes.items():
             spec.attribute(name.replace("__", ":"), value)
         output = oiio.ImageOutput.create(str(path))

@@ -56,9 +56,7 @@ def write_palette(path, indices):
         container.mux(stream.encode(None))
 
 
-@pytest.mark.parametrize(
-    "kind", ["8-bit", "16-bit", "palette", "rgb", "exr", "video", "video-16-bit"]
-)
+@pytest.mark.parametrize("kind", ["8-bit", "16-bit", "palette", "rgb", "exr", "video", "video-16-bit"])
 def test_id_mattes_of_every_kind(tmp_path, write_image, write_video, kind):
     wide = kind in ("16-bit", "video-16-bit")
     second = 1000 if wide else 2

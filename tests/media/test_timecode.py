@@ -37,9 +37,7 @@ def test_drop_frame_steps_add_up(first, second):
     assert not (once[6:8] == "00" and once[9:] in ("00", "01") and once[4] != "0")
 
 
-@given(
-    st.integers(0, 23), st.integers(0, 59), st.integers(0, 59), st.integers(0, 29), st.booleans()
-)
+@given(st.integers(0, 23), st.integers(0, 59), st.integers(0, 59), st.integers(0, 29), st.booleans())
 def test_packing_goes_both_ways(hours, minutes, seconds, frame, drop):
     text = f"{hours:02}:{minutes:02}:{seconds:02}{';' if drop else ':'}{frame:02}"
     word = pack(text)

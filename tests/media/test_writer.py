@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from mive.errors import OutputError
-from mive.media import ClipInfo, open_clip, open_writer
+from mive.media import ClipInfo, open_clip, open_mattes, open_writer, paste
 from mive.media.writer import FrameWriter
-from mive.request import FrameRange
+from mive.request import FrameRange, Instance
 
 
 def info_for(frames, rate=Fraction(24), **more):
@@ -191,9 +191,7 @@ def test_audio_is_kept_and_cut_to_the_range(tmp_path, noise, write_video, audio,
 
 
 def test_a_rotated_source_is_written_upright(tmp_path, noise, write_video):
-    source = write_video(
-        tmp_path / "source.mp4", noise(3, 32, 48), "libx264", "yuv444p", rotation=90
-    )
+    source = write_video(tmp_path / "source.mp4", noise(3, 32, 48), "libx264", "yuv444p", rotation=90)
     before = list(open_clip(source).read())
     after = copy(source, tmp_path / "out.mkv")
     assert (after.info.width, after.info.height) == (48, 32)
@@ -375,3 +373,19 @@ def test_frames_of_another_shape_are_refused(tmp_path, noise):
         writer.write(noise(1)[0])
         with pytest.raises(ValueError, match="more than the 1 frames"):
             writer.write(noise(1)[0])
+
+
+def test_real_footage_is_untouched_outside_its_mattes(tmp_path, shared):
+    clip = open_clip(shared("clips/cups/cups.mp4"))
+    asked = FrameRange(20, 22)
+    things = [Instance(id=1, caption="a cup"), Instance(id=2, caption="a ball")]
+    mattes = open_mattes(str(shared("clips/cups/mattes")), things, clip.info, asked, "exact")
+    edit = np.full((clip.info.height, clip.info.width, 3), 0.25, np.float32)
+    with open_writer(tmp_path / "out.mkv", clip.info, asked) as writer:
+        for frame, matte in zip(clip.read(asked), mattes, strict=True):
+            writer.write(paste(frame, edit, matte.sum(axis=0)))
+    written = open_clip(tmp_path / "out.mkv").read()
+    for before, after, matte in zip(clip.read(asked), written, mattes, strict=True):
+        outside = matte.sum(axis=0) == 0
+        assert np.array_equal(after[outside], before[outside])
+        assert (after[~outside] == 64).all()

@@ -297,9 +297,7 @@ def test_start_token_is_measured_after_the_softmax() -> None:
             module.to_q.weight.data.zero_()
     # Without queries all 4 tokens share alike.
     caption = torch.randn(1, 4, 24, generator=torch.Generator().manual_seed(0))
-    layers = measure_start_token(
-        inflate(network), FrameInputs(frames=2), lambda: network(z, 500, caption)
-    )
+    layers = measure_start_token(inflate(network), FrameInputs(frames=2), lambda: network(z, 500, caption))
     assert [x.mean for x in layers] == pytest.approx([0.25] * len(layers))
 
 

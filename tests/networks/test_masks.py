@@ -25,9 +25,7 @@ def layers(draw: st.DrawFn) -> Tensor:
 
 
 @given(masks=layers(), size=st.tuples(st.integers(1, 24), st.integers(1, 24)))
-def test_disjoint_masks_stay_disjoint_and_do_not_vanish(
-    masks: Tensor, size: tuple[int, int]
-) -> None:
+def test_disjoint_masks_stay_disjoint_and_do_not_vanish(masks: Tensor, size: tuple[int, int]) -> None:
     small = resize_masks(masks, size)
     assert small.shape == (*masks.shape[:2], *size)
     assert (small.sum(0) <= 1).all()

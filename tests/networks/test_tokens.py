@@ -32,9 +32,7 @@ def tokenizer(shared: Callable[[str], Path]) -> Any:
     words = [*symbols, *(s + "</w>" for s in symbols), *("".join(pair) for pair in merges)]
     words += ["<|startoftext|>", "<|endoftext|>"]
     vocabulary = {word: i for i, word in enumerate(words)}
-    return CLIPTokenizer(
-        vocab=vocabulary, merges=merges, pad_token="<|endoftext|>", model_max_length=77
-    )
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token="<|endoftext|>", model_max_length=77)
 
 
 def roles_of(roles: TokenRoles, row: int) -> str:

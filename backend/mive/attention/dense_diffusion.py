@@ -73,9 +73,7 @@ def dense_diffusion_cross(
     return (logits.softmax(-1) @ v.float()).to(q.dtype)
 
 
-def dense_diffusion_self(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, step: DenseDiffusion
-) -> Tensor:
+def dense_diffusion_self(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, step: DenseDiffusion) -> Tensor:
     """Self-attention over all frames, where pixels of one segment belong together.
 
     The two segments are the instance and everything else. Chunked over queries, so that the

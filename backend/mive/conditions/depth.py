@@ -15,9 +15,7 @@ _METRIC_MODELS = frozenset({"glpn", "zoedepth"})
 _NEAREST_METRE = 1e-3
 
 
-def estimate_depth(
-    model: Any, processor_config: Mapping[str, Any], frames: npt.NDArray[Any], batch: int = 4
-) -> Tensor:
+def estimate_depth(model: Any, processor_config: Mapping[str, Any], frames: npt.NDArray[Any], batch: int = 4) -> Tensor:
     """Depth of a clip, near bright and far dark, as depth ControlNets are trained on.
 
     Normalised over all frames at once, so that it does not flicker. Depth that is the same
@@ -68,8 +66,7 @@ def _pixels(config: Mapping[str, Any], frames: npt.NDArray[Any], size: tuple[int
     if not config.get("do_normalize", True):
         return images
     mean, std = (
-        torch.tensor(config.get(key, [0.5, 0.5, 0.5])).reshape(1, 3, 1, 1)
-        for key in ("image_mean", "image_std")
+        torch.tensor(config.get(key, [0.5, 0.5, 0.5])).reshape(1, 3, 1, 1) for key in ("image_mean", "image_std")
     )
     return (images - mean) / std
 
@@ -101,6 +98,5 @@ def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _is_metric(config: Any) -> bool:
     return (
-        getattr(config, "depth_estimation_type", "") == "metric"
-        or getattr(config, "model_type", "") in _METRIC_MODELS
+        getattr(config, "depth_estimation_type", "") == "metric" or getattr(config, "model_type", "") in _METRIC_MODELS
     )

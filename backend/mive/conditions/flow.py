@@ -67,10 +67,7 @@ def _dis(frames: Frames) -> Tensor:
     height, width = frames.shape[1:3]
     # DIS builds a pyramid of patches and refuses frames that have no room for one.
     pad = [(0, max(0, _DIS_MIN_SIDE - side)) for side in (height, width)]
-    grey = [
-        np.pad(cv2.cvtColor(_to_uint8(frame), cv2.COLOR_RGB2GRAY), pad, mode="edge")
-        for frame in frames
-    ]
+    grey = [np.pad(cv2.cvtColor(_to_uint8(frame), cv2.COLOR_RGB2GRAY), pad, mode="edge") for frame in frames]
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = np.empty((len(frames) - 1, 2, height, width), dtype=np.float32)
     for t, (here, there) in enumerate(pairwise(grey)):
@@ -83,19 +80,12 @@ def _dis(frames: Frames) -> Tensor:
 def _raft(frames: Frames, weights: Path | None, device: torch.device) -> Tensor:
     model = _load_raft(weights).to(device).eval()
     height, width = frames.shape[1:3]
-    padded = [
-        max(_RAFT_MIN_SIDE, -(-n // _RAFT_MULTIPLE) * _RAFT_MULTIPLE) for n in (height, width)
-    ]
+    padded = [max(_RAFT_MIN_SIDE, -(-n // _RAFT_MULTIPLE) * _RAFT_MULTIPLE) for n in (height, width)]
     images = torch.stack([torch.from_numpy(_to_uint8(frame)) for frame in frames])
     images = images.permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    images = torch.nn.functional.pad(
-        images, (0, padded[1] - width, 0, padded[0] - height), mode="replicate"
-    )
+    images = torch.nn.functional.pad(images, (0, padded[1] - width, 0, padded[0] - height), mode="replicate")
     with torch.inference_mode():
-        flow = [
-            model(here[None].to(device), there[None].to(device))[-1][0].cpu()
-            for here, there in pairwise(images)
-        ]
+        flow = [model(here[None].to(device), there[None].to(device))[-1][0].cpu() for here, there in pairwise(images)]
     return torch.stack(flow)[..., :height, :width].clone()
 
 

@@ -36,9 +36,7 @@ class AudioTracks:
         warnings: receives a line for every track that cannot be carried.
     """
 
-    def __init__(
-        self, info: ClipInfo, frames: FrameRange, output: OutputContainer, warnings: list[str]
-    ) -> None:
+    def __init__(self, info: ClipInfo, frames: FrameRange, output: OutputContainer, warnings: list[str]) -> None:
         self._output = output
         self._start = info.start + info.time_of(frames.first)
         self._end = info.start + info.time_of(frames.last + 1)

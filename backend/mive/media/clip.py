@@ -57,8 +57,7 @@ class Clip(ABC):
                 raise MediaError(
                     f"Frame {index} of {self.info.path} holds NaN or infinite pixels",
                     expected="finite values",
-                    fix="Repair the frame (e.g. clamp it in the compositor) or leave it out "
-                    "with --frames",
+                    fix="Repair the frame (e.g. clamp it in the compositor) or leave it out with --frames",
                 )
             yield frame
 

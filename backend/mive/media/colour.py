@@ -53,9 +53,7 @@ def tags_of(context: av.VideoCodecContext, frame: av.VideoFrame) -> ColourTags:
     )
 
 
-def to_rgb(
-    frame: av.VideoFrame, tags: ColourTags, depth: Depth, reformatter: VideoReformatter
-) -> Pixels:
+def to_rgb(frame: av.VideoFrame, tags: ColourTags, depth: Depth, reformatter: VideoReformatter) -> Pixels:
     """A decoded frame as ``[H, W, 3]`` RGB of the given depth, in stored orientation."""
     matrix = _COLORSPACES[tags.yuv_matrix(frame.width, frame.height)]
     full = is_rgb(frame.format) or tags.full_range
@@ -87,9 +85,7 @@ def alpha_of(frame: av.VideoFrame, reformatter: VideoReformatter) -> Pixels | No
     return np.asarray(rgba.to_ndarray())[..., 3]
 
 
-def from_rgb(
-    rgb: Pixels, pixel_format: str, tags: ColourTags, reformatter: VideoReformatter
-) -> av.VideoFrame:
+def from_rgb(rgb: Pixels, pixel_format: str, tags: ColourTags, reformatter: VideoReformatter) -> av.VideoFrame:
     """An RGB array as a frame for an encoder, tagged as :func:`written_tags` says."""
     written = written_tags(tags, pixel_format, rgb.shape[1], rgb.shape[0])
     if pixel_format.startswith("gbrp"):

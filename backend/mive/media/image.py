@@ -49,8 +49,7 @@ class Image:
         grey = self.grey()
         if grey is None:
             raise MediaError(
-                f"{self.path} has no picture to read among its channels "
-                f"({', '.join(self.channels[:8])})",
+                f"{self.path} has no picture to read among its channels ({', '.join(self.channels[:8])})",
                 expected="channels R, G and B, or one grey channel Y",
                 fix="Render the beauty pass into R, G, B",
             )

@@ -114,9 +114,7 @@ def open_mattes(
 class _Fitted:
     """A track addressed by the clip's frame numbers and brought to the clip's size."""
 
-    def __init__(
-        self, track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: Fit, *, smooth: bool
-    ) -> None:
+    def __init__(self, track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: Fit, *, smooth: bool) -> None:
         self.track = track
         self._size = (info.width, info.height)
         self._fit = fit
@@ -136,8 +134,7 @@ class _Fitted:
             return matte
         if self._fit == "exact":
             raise MatteError(
-                f"The matte {self.track.path} is {size[0]}x{size[1]} pixels, "
-                f"the clip {self._size[0]}x{self._size[1]}",
+                f"The matte {self.track.path} is {size[0]}x{size[1]} pixels, the clip {self._size[0]}x{self._size[1]}",
                 expected="mattes of the clip's size",
                 fix="Export the matte at the clip's size, or use --matte-fit fit to resize it",
                 field=self.track.field,
@@ -145,9 +142,7 @@ class _Fitted:
         return np.asarray(cv2.resize(matte, self._size, interpolation=self._interpolation))
 
 
-def _alignment(
-    track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: Fit
-) -> Callable[[int], int]:
+def _alignment(track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: Fit) -> Callable[[int], int]:
     length = frames.last - frames.first + 1
     if track.count == info.frames:
         return lambda index: index
@@ -191,8 +186,7 @@ def _require_cover(own: _Fitted, identity: int, frames: FrameRange) -> None:
     if any([own.read(index).any() for index in range(frames.first, frames.last + 1)]):
         return
     raise MatteError(
-        f"The matte {own.track.path} of instance {identity} is empty in all of frames "
-        f"{frames.first}-{frames.last}",
+        f"The matte {own.track.path} of instance {identity} is empty in all of frames {frames.first}-{frames.last}",
         expected="white (or alpha) where the instance is, in at least one frame",
         fix="Check that it is the right matte and the right frames",
         field=own.track.field,

@@ -15,9 +15,7 @@ from mive.media.image import Image, probe_image, read_image
 from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
 
-IMAGE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".dpx", ".bmp", ".tga"}
-)
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".dpx", ".bmp", ".tga"})
 _NUMBERED = re.compile(r"(?P<head>.*?)(?P<number>\d+)(?P<tail>\D*)")
 _PLACEHOLDER = re.compile(r"#+|%0?(\d*)d")
 _DEFAULT_RATE = Fraction(24)
@@ -96,9 +94,7 @@ class SequenceClip(Clip):
 def _in_folder(folder: Path) -> Sequence:
     groups: dict[tuple[str, str], int] = defaultdict(int)
     images = [
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
+        file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
     ]
     for file in images:
         match = _NUMBERED.fullmatch(file.stem)
@@ -139,8 +135,7 @@ def _numbered(path: Path, folder: Path, head: str, tail: str) -> Sequence:
     if gaps:
         shown = ", ".join(map(str, gaps[:8])) + (", ..." if len(gaps) > 8 else "")
         raise MediaError(
-            f"{path} runs from {first} to {last} but {len(gaps)} of its frames are missing: "
-            f"{shown}",
+            f"{path} runs from {first} to {last} but {len(gaps)} of its frames are missing: {shown}",
             expected="a file for every number",
             fix="Render the missing frames, or move the part you want to a folder of its own",
         )

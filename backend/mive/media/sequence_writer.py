@@ -90,9 +90,7 @@ class SequenceWriter(FrameWriter):
         if self._depth == "f32":
             spec.attribute("compression", "zip")
             rate = info.rate.limit_denominator(100_000)
-            spec.attribute(
-                "FramesPerSecond", oiio.TypeDesc("rational"), (rate.numerator, rate.denominator)
-            )
+            spec.attribute("FramesPerSecond", oiio.TypeDesc("rational"), (rate.numerator, rate.denominator))
             if info.chromaticities:
                 spec.attribute("chromaticities", oiio.TypeDesc("float[8]"), info.chromaticities)
             if info.timecode:

@@ -131,9 +131,7 @@ def _orientation(frame: av.VideoFrame) -> Orientation:
 
 def _rate(stream: VideoStream, index: VideoIndex, time_base: Fraction) -> tuple[Fraction, bool]:
     """The frame rate, and whether every frame lies on its grid to within the file's clock."""
-    candidates = [
-        rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate
-    ]
+    candidates = [rate for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
     if index.pts is None or index.count < 2:
         return (candidates[0] if candidates else Fraction(25)), True
     times = np.array(index.pts, dtype=np.float64) * float(time_base)

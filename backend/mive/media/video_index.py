@@ -86,9 +86,7 @@ def index_video(path: Path) -> VideoIndex:
     return VideoIndex(len(pts), times if usable else None, ())
 
 
-def seek_before(
-    container: InputContainer, stream: VideoStream, index: VideoIndex, pts: int
-) -> bool:
+def seek_before(container: InputContainer, stream: VideoStream, index: VideoIndex, pts: int) -> bool:
     """Move to the second starting point before a time; False where there is none.
 
     The second, because frames right after a starting point may lean on frames before it (open

@@ -63,9 +63,7 @@ def choose_encoding(codec: Codec, info: ClipInfo) -> Encoding:
 class VideoWriter(FrameWriter):
     """Encodes into a hidden file beside ``out`` and renames it when it is complete."""
 
-    def __init__(
-        self, out: Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None
-    ) -> None:
+    def __init__(self, out: Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None) -> None:
         suffix = out.suffix.lower()
         named = _NAMES.get(Path(out.stem).suffix.lower())
         self._encoding = choose_encoding(codec or named or _DEFAULTS[suffix], info)

@@ -112,9 +112,7 @@ class FrameWriter(ABC):
             )
 
 
-def open_writer(
-    out: str | Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None
-) -> FrameWriter:
+def open_writer(out: str | Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None) -> FrameWriter:
     """Open an output, and find out at once whether it can be written.
 
     The suffix decides: ``.mp4`` H.264, ``.mov`` ProRes 422 HQ, ``.mkv`` FFV1 (lossless RGB);

@@ -103,9 +103,7 @@ def attention_sizes(network: Network, latent_size: Size) -> list[Size]:
     return list(dict.fromkeys(sizes))
 
 
-def measure_start_token(
-    context: FrameContext, inputs: FrameInputs, forward: Callable[[], object]
-) -> list[StartToken]:
+def measure_start_token(context: FrameContext, inputs: FrameInputs, forward: Callable[[], object]) -> list[StartToken]:
     """Run one forward and report A_S, the start token's probability, per cross-attention layer.
 
     IPR's lever is A_S: a model that puts little on its start token shows no effect of IPR at

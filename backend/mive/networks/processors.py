@@ -41,10 +41,7 @@ class SelfAttentionProcessor:
     def __call__(self, attn: Any, hidden_states: Tensor, **_: Any) -> Tensor:
         """hidden_states [B·N, n, C] to the same shape."""
         frames = self.context.inputs.frames if self.mode == "all" else 1
-        q, k, v = (
-            _heads(project(hidden_states), attn.heads, frames)
-            for project in (attn.to_q, attn.to_k, attn.to_v)
-        )
+        q, k, v = (_heads(project(hidden_states), attn.heads, frames) for project in (attn.to_q, attn.to_k, attn.to_v))
         h = F.scaled_dot_product_attention(q, k, v)
         if self.guided:
             h = self._dense_diffusion(q, k, v, h)
@@ -82,9 +79,7 @@ class CrossAttentionProcessor:
     def __init__(self, context: FrameContext, layer: str, guided: bool) -> None:
         self.context, self.layer, self.guided = context, layer, guided
 
-    def __call__(
-        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any
-    ) -> Tensor:
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
         """hidden_states [B·N, n, C] and captions [B or B·N, L, d] to hidden_states' shape."""
         rows = len(hidden_states) // len(encoder_hidden_states)
         q = _heads(attn.to_q(hidden_states), attn.heads, rows)

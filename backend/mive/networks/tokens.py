@@ -86,8 +86,7 @@ def encode_captions(tokenizer: Any, captions: Sequence[str]) -> EncodedCaptions:
             fix="add it, or export the bundle's tokenizer again with save_pretrained",
         )
     sequences = [
-        tokenizer(caption, padding=False, truncation=False, verbose=False)["input_ids"]
-        for caption in captions
+        tokenizer(caption, padding=False, truncation=False, verbose=False)["input_ids"] for caption in captions
     ]
     ids = torch.full((len(sequences), length), int(tokenizer.pad_token_id), dtype=torch.long)
     n_text = torch.zeros(len(sequences), dtype=torch.long)

@@ -7,12 +7,27 @@ from typing import Final
 
 import numpy as np
 
-from mive.toyworld.surfaces import COLOURS, GROUNDS, PATTERNS
 from mive.toyworld.shapes import SHAPES
+from mive.toyworld.surfaces import COLOURS, GROUNDS, PATTERNS
 
 WORDS: Final = tuple(
     dict.fromkeys(
-        ["a", "the", "one", "and", "on", "with", "of", "in", "photo", "an", *COLOURS, *PATTERNS, *SHAPES, *GROUNDS]
+        [
+            "a",
+            "the",
+            "one",
+            "and",
+            "on",
+            "with",
+            "of",
+            "in",
+            "photo",
+            "an",
+            *COLOURS,
+            *PATTERNS,
+            *SHAPES,
+            *GROUNDS,
+        ]
     )
 )
 """Every word a caption can hold; the tiny tokenizer has one token for each."""

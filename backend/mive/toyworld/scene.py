@@ -91,7 +91,10 @@ def random_thing(rng: np.random.Generator, size: tuple[int, int], scale: tuple[f
         shape=str(rng.choice(list(SHAPES))),
         colour=str(rng.choice(list(COLOURS))),
         pattern=str(rng.choice(PATTERNS, p=[0.4, 0.2, 0.2, 0.2])),
-        position=(rng.uniform(radius * 0.7, width - radius * 0.7), rng.uniform(radius * 0.7, height - radius * 0.7)),
+        position=(
+            rng.uniform(radius * 0.7, width - radius * 0.7),
+            rng.uniform(radius * 0.7, height - radius * 0.7),
+        ),
         radius=radius,
         angle=float(rng.normal(0, 0.15)),
         velocity=(float(rng.normal(0, 0.008)) * width, float(rng.normal(0, 0.006)) * height),
@@ -179,7 +182,12 @@ class Renderer:
         """Frame ``number`` (0-based) of the scene."""
         scene = self.scene
         height, width = scene.size
-        shift = np.array([[1, 0, self.MARGIN + scene.pan[0] * number], [0, 1, self.MARGIN + scene.pan[1] * number]])
+        shift = np.array(
+            [
+                [1, 0, self.MARGIN + scene.pan[0] * number],
+                [0, 1, self.MARGIN + scene.pan[1] * number],
+            ]
+        )
         image = cv2.warpAffine(
             self._texture, shift, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT,
@@ -207,7 +215,14 @@ class Renderer:
         image[box] *= (1 - dark)[..., None]
 
     def _draw(
-        self, image: Array, depth: Array, ids: NDArray[np.uint8], flow: Array, thing: Thing, index: int, number: int
+        self,
+        image: Array,
+        depth: Array,
+        ids: NDArray[np.uint8],
+        flow: Array,
+        thing: Thing,
+        index: int,
+        number: int,
     ) -> None:
         matrix = thing.similarity(number)
         radius = thing.radius * (1 + thing.growth * number)
@@ -259,7 +274,7 @@ def _patch(
     r = np.arange((bottom - top) * oversample, dtype=np.float32) / oversample + top + offset
     c = np.arange((right - left) * oversample, dtype=np.float32) / oversample + left + offset
     rows, columns = np.meshgrid(r, c, indexing="ij")
-    return rows, columns, (slice(top, bottom), slice(left, right))
+    return rows.astype(np.float32), columns.astype(np.float32), (slice(top, bottom), slice(left, right))
 
 
 def _halve(values: Array) -> Array:

@@ -139,9 +139,7 @@ def _revolved(x: Array, y: Array, turn: Array, low: float, high: float, r_low: f
 
 
 def _closed(surface: Surface) -> Surface:
-    return Surface(
-        surface.inside, surface.point, surface.normal, surface.height, np.ones_like(surface.height)
-    )
+    return Surface(surface.inside, surface.point, surface.normal, surface.height, np.ones_like(surface.height))
 
 
 def cylinder(x: Array, y: Array, turn: Array) -> Surface:
@@ -157,7 +155,10 @@ def cup(x: Array, y: Array, turn: Array) -> Surface:
     body = _revolved(x + 0.15, y, turn, -0.75, 0.7, 0.45, 0.66)
     handle = ring((x - 0.52) / 0.42, (y + 0.02) / 0.42, np.eye(3, dtype=np.float32))
     seen = handle.inside & ~body.inside
-    mix = lambda a, b: np.where(seen, b, a).astype(np.float32)  # noqa: E731
+
+    def mix(a: Array, b: Array) -> Array:
+        return np.where(seen, b, a).astype(np.float32)
+
     return Surface(
         body.inside | handle.inside,
         mix(body.point, handle.point),

@@ -42,7 +42,13 @@ def painted(pattern: str, main: Array, second: Array, point: Array, scale: float
     if pattern == "striped":
         chosen = np.mod(y * scale, 1) < 0.42
     elif pattern == "checkered":
-        chosen = np.mod(np.floor(x * scale + 9.01) + np.floor(y * scale + 9.01) + np.floor(z * scale + 9.01), 2) > 0.5
+        chosen = (
+            np.mod(
+                np.floor(x * scale + 9.01) + np.floor(y * scale + 9.01) + np.floor(z * scale + 9.01),
+                2,
+            )
+            > 0.5
+        )
     elif pattern == "dotted":
         cell = np.mod(point * scale, 1) - 0.5
         chosen = (cell**2).sum(0) < 0.125
@@ -98,4 +104,4 @@ def ground_texture(kind: str, rng: np.random.Generator, size: tuple[int, int]) -
     else:
         value = {"sand": 0.05, "stone": 0.12, "paper": 0.015}[kind] * relief + 0.02 * grain
     hue = 0.03 * np.stack([noise(rng, size, 0.5) for _ in range(3)], -1)
-    return np.clip(tint * (1 + 1.6 * np.asarray(value)[..., None]) + hue, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(tint * (1 + 1.6 * np.asarray(value)[..., None]) + hue, 0, 1), np.float32)

@@ -46,7 +46,10 @@ def square_view(image: NDArray[np.uint8], box: tuple[float, float, float], size:
     scale = size / side
     matrix = np.array([[scale, 0, size / 2 - column * scale], [0, scale, size / 2 - row * scale]])
     flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+    return np.asarray(
+        cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE),
+        np.uint8,
+    )
 
 
 class Views:
@@ -78,13 +81,13 @@ class Views:
 
 
 def as_pixels(views: list[NDArray[np.uint8]], rng: np.random.Generator) -> Tensor:
-    """[n, 3, 64, 64] in -1..1, mirrored, brightened and blurred at random so that decoded pictures score like real ones."""
+    """[n, 3, 64, 64] in -1..1, mirrored, brightened and blurred at random so that decoded pictures score like real."""
     drawn = []
     for view in views:
         if rng.random() < 0.5:
             view = view[:, ::-1]
         if rng.random() < 0.5:
-            view = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, 1.4))
+            view = np.asarray(cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, 1.4)), np.uint8)
         drawn.append(view)
     pixels = np.stack(drawn).astype(np.float32) / 127.5 - 1
     gain = rng.uniform(0.85, 1.15, (len(drawn), 1, 1, 1)).astype(np.float32)
@@ -92,7 +95,7 @@ def as_pixels(views: list[NDArray[np.uint8]], rng: np.random.Generator) -> Tenso
 
 
 def start_token_overlap(hidden: Tensor) -> Tensor:
-    """How much the start token's state points along the others', mean over [B, L, d]; 0 makes it a direction of its own.
+    """How much the start token's state points along the others', over [B, L, d]; 0 is a direction of its own.
 
     The generator's cross-attention can then send probability to the start token whatever the caption says, as it does
     in Stable Diffusion.

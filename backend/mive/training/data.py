@@ -40,10 +40,15 @@ class ToySet:
         return len(self.words)
 
 
-def _render(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:
+def _render(
+    seed: int,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8], dict[str, Any]]:
     scene = random_scene(seed, (SIZE, SIZE))
     frame = Renderer(scene).frame(seed % 8)
-    words = {"ground": scene.ground, "things": [[t.colour, t.pattern, t.shape] for t in scene.things]}
+    words = {
+        "ground": scene.ground,
+        "things": [[t.colour, t.pattern, t.shape] for t in scene.things],
+    }
     return frame.image, frame.ids, np.round(frame.depth * 255).astype(np.uint8), words
 
 

@@ -82,7 +82,8 @@ def make_start_token_a_sink(network: nn.Module, states: Tensor, mass: float) -> 
     for block in network.modules():
         if type(block).__name__ != "BasicTransformerBlock":
             continue
-        attention = block.attn2
+        attention: Any = block.attn2
+        norm: Any = block.norm2
         heads, width = attention.heads, attention.to_q.weight.shape[0]
         size = width // heads
         constant = torch.randn(width, generator=generator)
@@ -90,7 +91,7 @@ def make_start_token_a_sink(network: nn.Module, states: Tensor, mass: float) -> 
         towards = torch.randn(heads, size, generator=generator)
         towards = (towards / towards.norm(dim=1, keepdim=True)).flatten()
         strength = 4.0
-        block.norm2.bias += strength * constant
+        norm.bias += strength * constant
         attention.to_q.weight += torch.outer(towards, constant)
         attention.to_k.weight += torch.outer(towards, axis) * (wanted * size**0.5 / (strength * gap))
 
@@ -105,7 +106,11 @@ class Latents:
 
 @torch.no_grad()
 def cache_latents(
-    data: ToySet, vae: AutoencoderKL, estimator: DPTForDepthEstimation | None, folder: Path, count: int
+    data: ToySet,
+    vae: AutoencoderKL,
+    estimator: DPTForDepthEstimation | None,
+    folder: Path,
+    count: int,
 ) -> Latents:
     """Encode the first ``count`` scenes and estimate their depth, once; later calls read the files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,12 +156,15 @@ class Batch:
 
 
 def draw(data: ToySet, latents: Latents, count: int, cells: int, rng: np.random.Generator) -> Batch:
-    """Crops of ``cells`` × ``cells`` latents with their depth hint, loss weight (3 on objects, 1 elsewhere) and caption."""
+    """Crops of ``cells`` × ``cells`` latents with depth hint, loss weight (3 on objects, 1 elsewhere) and caption."""
     z, hints, weights, captions = [], [], [], []
     room = latents.z.shape[-1] - cells + 1
     for index in rng.integers(len(latents.z), size=count):
         top, left = (int(v) for v in rng.integers(room, size=2))
-        rows, columns = slice(top * FACTOR, (top + cells) * FACTOR), slice(left * FACTOR, (left + cells) * FACTOR)
+        rows, columns = (
+            slice(top * FACTOR, (top + cells) * FACTOR),
+            slice(left * FACTOR, (left + cells) * FACTOR),
+        )
         ids = np.asarray(data.ids[index])
         here = ids[rows, columns]
         words: dict[str, Any] = data.words[index]
@@ -182,7 +190,8 @@ def train_denoiser(
     def embed(captions: list[str]) -> Tensor:
         ids = tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            return text(ids["input_ids"]).last_hidden_state.float()
+            states: Tensor = text(ids["input_ids"]).last_hidden_state.float()
+        return states
 
     if start is None:
         model = Generator()
@@ -199,7 +208,10 @@ def train_denoiser(
         early = torch.rand(batch, generator=generator) < 0.5
         t = torch.where(early, 1000 * (1 - (1 - uniform) ** 1.7), 1000 * uniform).long().clamp(0, 999)
         noise = torch.randn(drawn.z.shape, generator=generator)
-        signal, spread = alphas[t].sqrt()[:, None, None, None], (1 - alphas[t]).sqrt()[:, None, None, None]
+        signal, spread = (
+            alphas[t].sqrt()[:, None, None, None],
+            (1 - alphas[t]).sqrt()[:, None, None, None],
+        )
         noisy, velocity = signal * drawn.z + spread * noise, signal * noise - spread * drawn.z
         controlled = step % 3 != 0
         hint = drawn.hint.contiguous(memory_format=torch.channels_last) if controlled else None

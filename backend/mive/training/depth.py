@@ -27,7 +27,10 @@ def network() -> DPTForDepthEstimation:
 
 def processor() -> DPTImageProcessor:
     return DPTImageProcessor(
-        size={"height": SIZE, "width": SIZE}, image_mean=[0.5] * 3, image_std=[0.5] * 3, do_resize=True
+        size={"height": SIZE, "width": SIZE},
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+        do_resize=True,
     )
 
 
@@ -55,4 +58,9 @@ def train_depth(data: ToySet, work: Path, minutes: float) -> DPTForDepthEstimati
         edges = F.l1_loss(got.diff(dim=1), depth.diff(dim=1)) + F.l1_loss(got.diff(dim=2), depth.diff(dim=2))
         return error + 2 * edges, {"l1": error.item()}
 
-    return train(model, loss, Recipe("depth", 100_000, 8e-4, ema=0.99, seed=3, minutes=minutes, every=50), work)  # type: ignore[return-value]
+    return train(
+        model,
+        loss,
+        Recipe("depth", 100_000, 8e-4, ema=0.99, seed=3, minutes=minutes, every=50),
+        work,
+    )

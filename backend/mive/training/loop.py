@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, distributed, nn
 
 
 @dataclass(frozen=True)
@@ -77,32 +77,73 @@ def train(
     figures: dict[str, float] = {}
     while step < recipe.steps:
         spent = time.monotonic() - started
-        progress = max(step / recipe.steps, spent / 60 / recipe.minutes)
+        progress = _agreed(max(step / recipe.steps, spent / 60 / recipe.minutes))
         if progress >= 1:
             break
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * _rate(recipe, progress, step)
-        generator.manual_seed(recipe.seed * 1_000_003 + step)
+        generator.manual_seed((recipe.seed * 1_000_003 + step) * _workers() + _worker())
         value, seen = loss(step, generator)
         optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
+        _average_gradients(trained)
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         average.update(module, step)
         step += 1
         for key, figure in {"loss": value.item(), **seen}.items():
             figures[key] = figures.get(key, figure) * 0.98 + figure * 0.02
-        if step % recipe.every == 0:
+        if step % recipe.every == 0 and _worker() == 0:
             text = " ".join(f"{key} {figure:.4f}" for key, figure in figures.items())
             print(f"{recipe.name} step {step} min {spent / 60:.1f} {text}", flush=True)
             _save(checkpoint, module, optimiser, average, step, spent)
-    _save(checkpoint, module, optimiser, average, step, spent)
+    if _worker() == 0:
+        _save(checkpoint, module, optimiser, average, step, spent)
     module.load_state_dict(average.weights)
     return module.eval()
 
 
+def join_workers(worker: int, workers: int, meeting: Path) -> None:
+    """Make this process one of several that train a part together; each needs a core of its own."""
+    distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=worker, world_size=workers)
+
+
+def _worker() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _workers() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _agreed(progress: float) -> float:
+    """The first worker's progress, so that all keep one learning rate and stop together."""
+    if not distributed.is_initialized():
+        return progress
+    shared = torch.tensor([progress])
+    distributed.broadcast(shared, 0)
+    return shared.item()
+
+
+def _average_gradients(parameters: list[nn.Parameter]) -> None:
+    if not distributed.is_initialized():
+        return
+    gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= _workers()
+    parts: tuple[Tensor, ...] = torch.split(flat, [p.numel() for p in parameters])  # type: ignore[no-untyped-call]
+    for parameter, part in zip(parameters, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
+
+
 def _save(
-    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: Average, step: int, spent: float
+    path: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: Average,
+    step: int,
+    spent: float,
 ) -> None:
     aside = path.with_suffix(".tmp")
     state = {

@@ -33,8 +33,7 @@ class IprStrength:
     def rows(self, index: Tensor) -> IprStrength:
         """The strength of the items in ``index`` (int64), in that order; items may repeat."""
         t_ratio, warm_up, lambda_r = (
-            x if x.ndim == 0 else x[index.to(x.device)]
-            for x in (self.t_ratio, self.warm_up, self.lambda_r)
+            x if x.ndim == 0 else x[index.to(x.device)] for x in (self.t_ratio, self.warm_up, self.lambda_r)
         )
         return IprStrength(t_ratio, warm_up, lambda_r, self.mode)
 
@@ -107,9 +106,7 @@ def redistribute(A: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStreng
     return torch.where(present, torch.where(pixel, inside, outside), A)
 
 
-def ipr_attention(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStrength
-) -> Tensor:
+def ipr_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStrength) -> Tensor:
     """Cross-attention with IPR between softmax and the product with V (MIVE Fig. 4, Eq. 5-7).
 
     Computed in float32 whatever comes in: λ_S hangs on the smallest of many small numbers.
@@ -134,10 +131,8 @@ def _lambda_s(A_S: Tensor, mask: Tensor, strength: IprStrength) -> Tensor:
     mean = A_S.masked_fill(~pixel, 0).sum(-1, keepdim=True) / count
     low = A_S.masked_fill(~pixel, 1).amin(-1, keepdim=True)
     warm_up = strength.warm_up.reshape(-1, 1, 1).to(A_S.dtype)
-    if strength.mode == "bounded":
-        amount = torch.minimum(mean, low + warm_up)
-    else:
-        amount = torch.minimum(mean, low) + warm_up
+    bounded = strength.mode == "bounded"
+    amount = torch.minimum(mean, low + warm_up) if bounded else torch.minimum(mean, low) + warm_up
     return torch.minimum(strength.t_ratio.reshape(-1, 1, 1).to(A_S.dtype) * amount, A_S)
 
 

@@ -1,0 +1,208 @@
+"""The torch engine: a bundle's networks on CPU or GPU behind the `Denoiser` interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mive.conditions.depth import estimate_depth
+from mive.conditions.flow import FlowMethod, estimate_flow
+from mive.conditions.trajectories import trajectories
+from mive.doctor import cpu_bf16
+from mive.engines.denoiser import Call, Conditions
+from mive.errors import EngineError, OutOfMemory
+from mive.networks.bundle import Bundle
+from mive.networks.frames import FlowAttention, FrameInputs
+from mive.networks.inflation import attention_sizes
+from mive.networks.masks import Size, mask_pyramid, select_masks
+from mive.networks.tokens import TokenRoles, encode_captions
+from mive.settings import Precision
+
+Pixels = NDArray[np.float32]
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device that "auto" stands for, or the one asked for.
+
+    Raises:
+        EngineError: it is not there.
+    """
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(wanted)
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}.get(device.type, True)
+    if device.type == "cuda" and there:
+        there = (device.index or 0) < torch.cuda.device_count()
+    if not there:
+        raise EngineError(
+            f'this machine has no device "{wanted}"',
+            expected="a device that torch can use",
+            fix='Use "auto" or "cpu"; "mive doctor" lists the devices',
+            field="settings.device",
+        )
+    return device
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype of a precision; "auto" is fp16 on GPUs, bf16 on CPUs that compute in it, else fp32."""
+    if precision == "auto":
+        if device.type != "cpu":
+            return torch.float16
+        return torch.bfloat16 if cpu_bf16() else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+class TorchEngine:
+    """A loaded bundle.
+
+    Args:
+        bundle: its networks, inflated, on their device and in their dtype.
+        control_scale: weight of ControlNet's residuals.
+    """
+
+    def __init__(self, bundle: Bundle, control_scale: float = 1.0) -> None:
+        self.bundle = bundle
+        self.control_scale = control_scale
+        self.device = next(bundle.unet.parameters()).device
+        self.dtype = next(bundle.unet.parameters()).dtype
+        self._hint_embedding = bundle.controlnet.controlnet_cond_embedding
+        # The hint is embedded once per clip in `conditions`, so the network must take it as it is.
+        bundle.controlnet.controlnet_cond_embedding = nn.Identity()
+        self._captions: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @torch.inference_mode()
+    def encode(self, frames: Pixels, batch: int = 4) -> Tensor:
+        """Frames [N, H, W, 3] in 0..1 to latents float32 [N, C, h, w], the mean of the VAE's posterior."""
+        parts = []
+        for part in torch.split(torch.from_numpy(frames), batch):
+            pixels = (part.permute(0, 3, 1, 2) * 2 - 1).to(self.device, self.dtype)
+            mean = self.bundle.vae.encode(_channels_last(pixels)).latent_dist.mean
+            parts.append((mean.float() - self.bundle.shift_factor) * self.bundle.scaling_factor)
+        return torch.cat(parts).clone()
+
+    @torch.inference_mode()
+    def decode(self, z: Tensor, batch: int = 4) -> Pixels:
+        """Latents [N, C, h, w] to frames float32 [N, H, W, 3] in 0..1."""
+        parts = []
+        for part in torch.split(z / self.bundle.scaling_factor + self.bundle.shift_factor, batch):
+            pixels = self.bundle.vae.decode(_channels_last(part.to(self.device, self.dtype))).sample
+            parts.append((pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu())
+        return torch.cat(parts).numpy()
+
+    def too_long(self, captions: Sequence[str]) -> list[str]:
+        """Those captions that have more tokens than the model takes, and so lose their ends."""
+        flags = encode_captions(self.bundle.tokenizer, captions).truncated
+        return [caption for caption, flag in zip(captions, flags, strict=True) if flag]
+
+    @torch.inference_mode()
+    def conditions(
+        self,
+        frames: Pixels,
+        mattes: Sequence[NDArray[np.float32]],
+        flow: FlowMethod,
+        flow_attention: FlowAttention | None,
+    ) -> Conditions:
+        """Depth, masks and trajectories of a window.
+
+        Args:
+            frames: [N, H, W, 3] in 0..1 at model size.
+            mattes: N arrays [M, H', W'] in 0..1, of any size, later instances on top.
+            flow: how motion is estimated.
+            flow_attention: None leaves flow-guided attention out.
+        """
+        factor = self.bundle.latent_factor
+        latent_size = (frames.shape[1] // factor, frames.shape[2] // factor)
+        sizes = attention_sizes(self.bundle.unet, latent_size)
+        wanted = list(dict.fromkeys([latent_size, *sizes]))
+        each = [mask_pyramid(torch.from_numpy(matte)[:, None], wanted) for matte in mattes]
+        masks = {size: torch.cat([frame[size] for frame in each], 1).to(self.device) for size in wanted}
+        paths: dict[Size, Tensor] = {}
+        if flow_attention is not None and len(frames) > 1:
+            moved = estimate_flow(frames, flow, device=self.device)
+            paths[sizes[0]] = trajectories(moved, sizes[0]).to(self.device)
+        depth = estimate_depth(self.bundle.depth, self.bundle.depth_config, frames)
+        hint = self._hint_embedding(_channels_last(depth.to(self.device, self.dtype)))
+        return Conditions(hint.clone(), masks, paths, flow_attention or "flatten")
+
+    @torch.inference_mode()
+    def output(self, call: Call, conditions: Conditions) -> Tensor:
+        """See `Denoiser.output`."""
+        try:
+            return self._output(call, conditions)
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(
+                f"the model did not fit in the memory of {self.device}",
+                expected="room for one window of frames",
+                fix="Use a smaller window, a smaller model_size or instances_per_forward 1",
+            ) from error
+
+    def _output(self, call: Call, conditions: Conditions) -> Tensor:
+        items, frames = call.z.shape[:2]
+        states, roles = self._embed(call.captions)
+        z = _channels_last(call.z.flatten(0, 1).to(self.device, self.dtype))
+        t = torch.tensor(call.t, device=self.device)
+        inputs = self._inputs(call, conditions, roles) if call.inflated else FrameInputs()
+        text = states if call.inflated else states.repeat_interleave(frames, 0)
+        residuals = {}
+        if call.control and conditions.hint is not None:
+            hint = conditions.hint.repeat(items, 1, 1, 1)
+            with self.bundle.control_context.given(FrameInputs(frames=inputs.frames)):
+                down, mid = self.bundle.controlnet(z, t, text, hint, self.control_scale, return_dict=False)
+            residuals = {
+                "down_block_additional_residuals": down,
+                "mid_block_additional_residual": mid,
+            }
+        with self.bundle.unet_context.given(inputs):
+            output = self.bundle.unet(z, t, text, return_dict=False, **residuals)[0]
+        noise: Tensor = output.float().unflatten(0, (items, frames)).to(call.z.device)
+        return noise.clone()
+
+    def _inputs(self, call: Call, conditions: Conditions, roles: TokenRoles) -> FrameInputs:
+        modulated = torch.tensor([i is not None for i in call.instances])
+        steered = call.modulation is not None and bool(modulated.any())
+        inputs = FrameInputs(
+            frames=call.z.shape[1],
+            modulation=call.modulation if steered else None,
+            modulated=modulated,
+            masks=select_masks(conditions.masks, call.instances) if steered else {},
+            roles=roles,
+            trajectories=conditions.trajectories,
+            flow_attention=conditions.flow_attention,
+        )
+        return inputs.to(self.device)
+
+    def _embed(self, captions: Sequence[str]) -> tuple[Tensor, TokenRoles]:
+        """Text states [B, L, d] and token roles; every caption is encoded once."""
+        for caption in captions:
+            if caption not in self._captions:
+                encoded = encode_captions(self.bundle.tokenizer, [caption])
+                states = self.bundle.text_encoder(encoded.ids.to(self.device)).last_hidden_state
+                self._captions[caption] = (states[0].to(self.dtype), encoded.roles.n_text[0])
+        chosen = [self._captions[caption] for caption in captions]
+        return torch.stack([states for states, _ in chosen]), TokenRoles(torch.stack([n for _, n in chosen]))
+
+
+def model_frame(frame: Pixels, size: Size) -> Pixels:
+    """A frame [H, W, 3] in 0..1 at the model's (height, width)."""
+    if frame.shape[:2] == size:
+        return frame
+    smaller = frame.shape[0] * frame.shape[1] > size[0] * size[1]
+    flags = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    resized = cv2.resize(frame, (size[1], size[0]), interpolation=flags)
+    return np.asarray(np.clip(resized, 0, 1), np.float32)
+
+
+def model_size(width: int, height: int, short_side: int, multiple: int) -> Size:
+    """(height, width) for the model: the clip's shape, the wanted short side, both multiples of ``multiple``."""
+    scale = short_side / min(width, height)
+    rows, columns = (max(multiple, round(side * scale / multiple) * multiple) for side in (height, width))
+    return rows, columns
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
