@@ -49,8 +49,8 @@ class Generator(nn.Module):
         super().__init__()
         self.unet = unet()
         self.control = ControlNetModel.from_unet(self.unet, conditioning_channels=3)
-        for hint in (self.control.controlnet_cond_embedding.conv_out,):
-            nn.init.normal_(hint.weight, std=0.02)
+        # From scratch there is nothing to protect, so the hint may speak from the first step on.
+        nn.init.normal_(self.control.controlnet_cond_embedding.conv_out.weight, std=0.02)
 
     def forward(self, z: Tensor, t: Tensor, text: Tensor, hint: Tensor | None) -> Tensor:
         if hint is None:
@@ -115,11 +115,11 @@ def cache_latents(
     """Encode the first ``count`` scenes and estimate their depth, once; later calls read the files."""
     folder.mkdir(parents=True, exist_ok=True)
     latent_file, depth_file = folder / "latents.pt", folder / "depth.npy"
-    if not latent_file.exists():
+    if not latent_file.exists() and vae is not None:
         vae = vae.to(memory_format=torch.channels_last)
         parts = []
         for first in range(0, count, 16):
-            images = torch.from_numpy(np.asarray(data.images[first : min(first + 16, count)])).permute(0, 3, 1, 2)
+            images = torch.from_numpy(data.images[first : min(first + 16, count)].copy()).permute(0, 3, 1, 2)
             pixels = (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
                 parts.append(vae.encode(pixels).latent_dist.mean.half())
@@ -127,7 +127,7 @@ def cache_latents(
     if not depth_file.exists() and estimator is not None:
         estimates = np.empty((count, *data.depth.shape[1:]), np.uint8)
         for first in range(0, count, 32):
-            images = torch.from_numpy(np.asarray(data.images[first : min(first + 32, count)])).permute(0, 3, 1, 2)
+            images = torch.from_numpy(data.images[first : min(first + 32, count)].copy()).permute(0, 3, 1, 2)
             with torch.autocast("cpu", torch.bfloat16):
                 depth = estimator(pixel_values=images.float() / 127.5 - 1).predicted_depth.float()
             low, high = depth.amin((1, 2), keepdim=True), depth.amax((1, 2), keepdim=True)
@@ -179,10 +179,26 @@ def draw(data: ToySet, latents: Latents, count: int, cells: int, rng: np.random.
     return Batch(torch.stack(z), depth[:, None].expand(-1, 3, -1, -1), weight, captions)
 
 
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training: on crops of ``cells`` × ``cells`` latents, ``batch`` of them per worker and step."""
+
+    name: str
+    cells: int
+    batch: int
+    rate: float
+    minutes: float
+
+
 def train_denoiser(
-    data: ToySet, latents: Latents, tokenizer: CLIPTokenizer, text: CLIPTextModel, work: Path, minutes: float,
-    name: str = "denoiser", cells: int = 16, batch: int = 24, rate: float = 5e-4, start: Generator | None = None,
-) -> Generator:  # fmt: skip
+    data: ToySet,
+    latents: Latents,
+    tokenizer: CLIPTokenizer,
+    text: CLIPTextModel,
+    work: Path,
+    phase: Phase,
+    start: Generator | None = None,
+) -> Generator:
     """Train both networks on v-prediction; every third step without control, so that inversion has a model too."""
     torch.manual_seed(4)
     alphas = scheduler().alphas_cumprod
@@ -203,9 +219,9 @@ def train_denoiser(
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        drawn = draw(data, latents, batch, cells, rng)
-        uniform = torch.rand(batch, generator=generator)
-        early = torch.rand(batch, generator=generator) < 0.5
+        drawn = draw(data, latents, phase.batch, phase.cells, rng)
+        uniform = torch.rand(phase.batch, generator=generator)
+        early = torch.rand(phase.batch, generator=generator) < 0.5
         t = torch.where(early, 1000 * (1 - (1 - uniform) ** 1.7), 1000 * uniform).long().clamp(0, 999)
         noise = torch.randn(drawn.z.shape, generator=generator)
         signal, spread = (
@@ -221,5 +237,5 @@ def train_denoiser(
         value = (drawn.weight * (got.float() - velocity) ** 2).mean() / drawn.weight.mean()
         return value, {"controlled" if controlled else "plain": value.item()}
 
-    recipe = Recipe(name, 1_000_000, rate, ema=0.999, seed=4, minutes=minutes, every=100)
+    recipe = Recipe(phase.name, 1_000_000, phase.rate, ema=0.999, seed=4, minutes=phase.minutes, every=100)
     return train(model, loss, recipe, work)  # type: ignore[return-value]

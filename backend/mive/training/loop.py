@@ -132,7 +132,7 @@ def _average_gradients(parameters: list[nn.Parameter]) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
     flat /= _workers()
-    parts: tuple[Tensor, ...] = torch.split(flat, [p.numel() for p in parameters])  # type: ignore[no-untyped-call]
+    parts: tuple[Tensor, ...] = torch.split(flat, [p.numel() for p in parameters])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.view_as(parameter)
 

@@ -86,12 +86,8 @@ def picture_loss(got: Tensor, wanted: Tensor) -> Tensor:
     return total
 
 
-def train_vae(data: ToySet, work: Path, minutes: float) -> AutoencoderKL:
-    """Train, measure the latents' deviation and set ``scaling_factor`` to its inverse."""
-    torch.manual_seed(1)
-    vae = network()
-    open_the_straight_path(vae)
-    vae = vae.to(memory_format=torch.channels_last)
+def _fit(vae: AutoencoderKL, data: ToySet, recipe: Recipe, work: Path) -> None:
+    """Train whatever of the VAE requires a gradient, under bf16 autocast."""
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         images = batch(data, BATCH, CROP, generator)
@@ -105,8 +101,26 @@ def train_vae(data: ToySet, work: Path, minutes: float) -> AutoencoderKL:
         figures = {"psnr": -10 * torch.log10(torch.tensor(error / 4)).item(), "kl": kl.item()}
         return picture_loss(rebuilt, images) + KL_WEIGHT * kl, figures
 
-    train(vae, loss, Recipe("vae", 100_000, 1e-3, ema=0.995, minutes=minutes, every=100), work)
+    train(vae, loss, recipe, work)
+
+
+def train_vae(data: ToySet, work: Path, minutes: float) -> AutoencoderKL:
+    """Train, measure the latents' deviation and set ``scaling_factor`` to its inverse."""
+    torch.manual_seed(1)
+    vae = network()
+    open_the_straight_path(vae)
+    vae = vae.to(memory_format=torch.channels_last)
+    _fit(vae, data, Recipe("vae", 100_000, 1e-3, ema=0.995, minutes=minutes, every=100), work)
     with torch.no_grad():
         latents = vae.encode(batch(data, 64, 192, torch.Generator().manual_seed(7))).latent_dist.mean
     vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
+    return vae
+
+
+def polish_decoder(vae: AutoencoderKL, data: ToySet, work: Path, minutes: float) -> AutoencoderKL:
+    """Train the decoder on, the latents staying as they are, so that it may go on while the U-Net trains on them."""
+    for part in (vae.encoder, vae.quant_conv):
+        part.requires_grad_(False)
+    vae = vae.to(memory_format=torch.channels_last)
+    _fit(vae, data, Recipe("decoder", 100_000, 7e-4, ema=0.995, seed=9, minutes=minutes, every=100), work)
     return vae
