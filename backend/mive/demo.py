@@ -71,15 +71,11 @@ def demo_instances(scene: Scene) -> tuple[Instance, ...]:
             caption=describe(colour, pattern, thing.shape),
             source_caption=thing.caption,
         )
-        for number, (thing, (colour, pattern)) in enumerate(
-            zip(scene.things, EDITS, strict=True), start=1
-        )
+        for number, (thing, (colour, pattern)) in enumerate(zip(scene.things, EDITS, strict=True), start=1)
     )
 
 
-def run_demo(
-    out: Path, *, report: Report = lambda progress: None, bundle: str = "tiny"
-) -> DemoResult:
+def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str = "tiny") -> DemoResult:
     """Renders the clip, edits it, scores the edit, and puts everything into ``out``.
 
     Args:
@@ -106,9 +102,7 @@ def run_demo(
     _move(result.manifest, out / "manifest.json")
     _copy(edited, out / "edited.mp4")
     _draw(clip, request, edited, out / "sheet.png")
-    measured = score_files(
-        request.clip, edited, request.mattes, request.instances, bundle=bundle
-    )
+    measured = score_files(request.clip, edited, request.mattes, request.instances, bundle=bundle)
     seconds = result.seconds["total"]
     _write_json(out / "scores.json", {**measured.to_dict(), "seconds": seconds})
     return _result(out, clip, result, measured)
@@ -121,9 +115,7 @@ def _prepare(out: Path) -> None:
         for name in _MADE:
             (out / name).unlink(missing_ok=True)
     except FileExistsError as error:
-        raise OutputError(
-            f"{out} is a file", expected="a folder", fix="Choose another place with --out"
-        ) from error
+        raise OutputError(f"{out} is a file", expected="a folder", fix="Choose another place with --out") from error
     except OSError as error:
         raise output_error(error, out) from error
 

@@ -134,9 +134,10 @@ def run_edit(
     report(Progress("load", 0, 1))
     clip = open_clip(request.clip)
     frames = _frames(clip, request.frames)
+    fit = request.settings.matte_fit or "exact"
+    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, fit)
     folder = find_bundle(request.bundle)
     settings = request.settings.resolved(bundle_defaults(folder))
-    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, settings.matte_fit)
     with open_writer(out, clip.info, frames, codec) as writer:
         editor = Editor.load(request, settings, folder, cache or InversionCache(None), clock)
         report(Progress("load", 1, 1))

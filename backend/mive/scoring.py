@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from mive.engines.torch_engine import choose_device
 from mive.media import open_clip, open_mattes
 from mive.metrics.embed import ClipEmbedder
 from mive.metrics.report import Scores, score_clip
@@ -44,17 +45,17 @@ def score_files(
     before, after = open_clip(source), open_clip(edited)
     span = frames or FrameRange(0, before.info.frames - 1)
     same_length = before.info.frames == after.info.frames
-    wanted = before.read(span)
     layers = open_mattes(mattes, instances, before.info, span, matte_fit)
-    model, processor, tokenizer = load_scorer(bundle)
+    device = choose_device("auto")
+    model, processor, tokenizer = load_scorer(bundle, device=device)
     return score_clip(
-        wanted,
+        before.read(span),
         after.read(span if same_length else None),
         layers,
         [instance.caption for instance in instances],
         [instance.source_caption for instance in instances],
         global_caption,
         "",
-        ClipEmbedder(model, processor, tokenizer, "cpu"),
+        ClipEmbedder(model, processor, tokenizer, device),
         ids=[instance.id for instance in instances],
     )

@@ -36,9 +36,7 @@ class ToyClip:
     captions: Path
 
 
-def write_clip(
-    scene: Scene, folder: Path, frames: int, videos: tuple[str, ...] = ("source.mkv",)
-) -> ToyClip:
+def write_clip(scene: Scene, folder: Path, frames: int, videos: tuple[str, ...] = ("source.mkv",)) -> ToyClip:
     """Renders a scene into ``folder``, which is made if it is not there.
 
     Args:
@@ -52,9 +50,7 @@ def write_clip(
     """
     height, width = scene.size
     info = ClipInfo(Path("toy"), width, height, frames, RATE)
-    clip = ToyClip(
-        tuple(folder / name for name in videos), folder / "mattes", folder / "captions.json"
-    )
+    clip = ToyClip(tuple(folder / name for name in videos), folder / "mattes", folder / "captions.json")
     with ExitStack() as stack:
         span = FrameRange(0, frames - 1)
         pictures = [stack.enter_context(open_writer(path, info, span)) for path in clip.videos]
@@ -72,9 +68,7 @@ def write_clip(
     return clip
 
 
-def _render(
-    scene: Scene, frames: int
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+def _render(scene: Scene, frames: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     renderer = Renderer(scene)
     for number in range(frames):
         frame = renderer.frame(number)

@@ -1,0 +1,87 @@
+"""The program ``mive``: its commands, and how each of them ends."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mive import __version__
+from mive.cli.demo import demo
+from mive.cli.doctor import doctor
+from mive.cli.edit import edit
+from mive.cli.ending import say_failure
+from mive.cli.render_again import render_again
+from mive.cli.score import score
+from mive.cli.stopping import stoppable
+from mive.errors import Cancelled, MiveError, RequestError
+
+app = typer.Typer(
+    name="mive",
+    help="Edit several things in a clip, each by its own words, and leave every other pixel alone.",
+    epilog="An error ends with exit code 2 (request), 3 (clip or matte), 4 (model bundle), "
+    "5 (output), 6 (model run), 130 (stopped) or 1 (anything else). "
+    "With --debug, unexpected errors show where they come from.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # "[server]" in a help text is no markup.
+    rich_markup_mode=None,
+)
+app.command(short_help="Edit the instances of a clip.")(edit)
+app.command(short_help="Make the frames of an edit again.")(render_again)
+app.command(short_help="Measure an edit.")(score)
+app.command(short_help="Edit a small clip that comes with MIVE.")(demo)
+app.command(short_help="Show what is installed and what is missing.")(doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"mive {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code.
+
+    What goes wrong is told on standard error in one sentence, or, with ``--json``, as one JSON
+    object on standard output.
+
+    Args:
+        arguments: without the program's name; by default the process's own.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    failure: MiveError
+    try:
+        with stoppable():
+            return app(words or ["--help"], prog_name="mive", standalone_mode=False) or 0
+    except MiveError as error:
+        failure = error
+    except typer.TyperException as error:
+        # Raised before any command runs: an option that does not exist, a value of another type.
+        failure = RequestError(error.format_message(), fix='"mive COMMAND --help" lists the options')
+    except KeyboardInterrupt:
+        failure = Cancelled("stopped", fix="Nothing unfinished was left behind")
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        failure = MiveError(
+            f"MIVE ran into an error of its own, {type(error).__name__}: {error}",
+            fix="Run again with --debug to see where, and report it",
+        )
+    say_failure(failure, as_json="--json" in words)
+    return failure.exit_code

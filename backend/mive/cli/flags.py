@@ -1,0 +1,196 @@
+"""From the options of ``mive edit`` to a request."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+from mive._validation import did_you_mean
+from mive.cli.options import by_id, once_by_id
+from mive.errors import RequestError
+from mive.media import Codec
+from mive.networks.bundle_files import BUNDLES_FOLDER
+from mive.request import EditRequest, FrameRange, Instance
+
+_CODECS: Final[tuple[str, ...]] = get_args(Codec)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The options that make up a request, as they were written; ``None`` or empty if not given."""
+
+    clip: str | None
+    mattes: str | None
+    edit: tuple[str, ...]
+    matte: tuple[str, ...]
+    source: tuple[str, ...]
+    frames: str | None
+    bundle: str | None
+    preset: str | None
+    seed: int | None
+    matte_fit: str | None
+    set: tuple[str, ...]
+
+    def request(self) -> EditRequest:
+        """The request they describe.
+
+        Raises:
+            RequestError: one is missing, malformed, or contradicts another.
+        """
+        if self.clip is None:
+            raise RequestError(
+                "no clip is named",
+                expected="mive edit CLIP --mattes PATH --edit ID=CAPTION -o OUT",
+                fix="Name a clip, or take everything from a file with --request edit.json",
+            )
+        chosen = instances(self.edit, self.matte, self.source)
+        nowhere = [instance.id for instance in chosen if instance.matte is None]
+        if nowhere and self.mattes is None:
+            raise RequestError(
+                f"nothing says where instance {nowhere[0]} is",
+                expected="ID mattes for all instances, or a matte for each",
+                fix=f"Add --mattes PATH, or --matte {nowhere[0]}=PATH",
+            )
+        return EditRequest(
+            clip=self.clip,
+            mattes=self.mattes,
+            frames=None if self.frames is None else FrameRange.parse(self.frames),
+            instances=chosen,
+            bundle="tiny" if self.bundle is None else self.bundle,
+            settings=self._settings(),
+        )
+
+    def given(self) -> list[str]:
+        """Those that were written, as on the command line."""
+        names = [field.name for field in fields(self) if getattr(self, field.name) not in (None, ())]
+        return ["CLIP" if name == "clip" else f"--{name.replace('_', '-')}" for name in names]
+
+    def _settings(self) -> Any:
+        values = {"preset": self.preset, "seed": self.seed, "matte_fit": self.matte_fit}
+        settings: dict[str, Any] = {name: v for name, v in values.items() if v is not None}
+        for text in self.set:
+            name, equals, value = text.partition("=")
+            name = name.strip().replace("-", "_")
+            if not equals or not name:
+                raise RequestError(
+                    f'--set "{text}" is not of the form NAME=VALUE',
+                    expected="a setting's name, then = and its value",
+                    fix="Write --set steps=20",
+                )
+            if name in settings:
+                raise RequestError(
+                    f"the setting {name} is given twice",
+                    expected="one value for each setting",
+                    fix="Remove one of them",
+                    field=f"settings.{name}",
+                )
+            settings[name] = _value(value.strip())
+        return settings
+
+
+def instances(edits: tuple[str, ...], mattes: tuple[str, ...], sources: tuple[str, ...]) -> tuple[Instance, ...]:
+    """The instances, in the order of ``edits``: later ones lie on top.
+
+    Raises:
+        RequestError: there is none, or an option is malformed.
+    """
+    wanted = by_id("--edit", edits, "CAPTION")
+    if not wanted:
+        raise RequestError(
+            "there is nothing to edit",
+            expected="at least one --edit ID=CAPTION",
+            fix='Say what an instance becomes, such as --edit "1=a red cup"',
+        )
+    ids = [number for number, _ in wanted]
+    matte = once_by_id("--matte", mattes, "PATH", ids)
+    source = once_by_id("--source", sources, "CAPTION", ids)
+    return tuple(
+        Instance(
+            id=number,
+            caption=caption,
+            source_caption=source.get(number, ""),
+            matte=matte.get(number),
+        )
+        for number, caption in wanted
+    )
+
+
+def read_request(path: Path, flags: Flags) -> EditRequest:
+    """The request in a JSON file; relative paths in it start from the file's folder.
+
+    Raises:
+        RequestError: the file is missing or wrong, or there are flags too.
+    """
+    if given := flags.given():
+        raise RequestError(
+            f"{', '.join(given)} cannot be given beside --request, which holds all of the edit",
+            expected="either the one or the others",
+            fix=f"Change {path} instead, or leave --request out",
+        )
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise RequestError(
+            f"the request {path} cannot be read: {error.strerror}",
+            expected="a JSON file",
+            fix="Check the path",
+        ) from error
+    try:
+        return EditRequest.from_json(text)
+    except RequestError as error:
+        if error.field is not None:
+            raise
+        raise RequestError(f"{path} is {error.what}", expected=error.expected, fix=error.fix) from error
+
+
+def anchored(request: EditRequest, folder: Path) -> EditRequest:
+    """The request with absolute paths, so that its manifest is of use from anywhere.
+
+    Args:
+        folder: where relative paths start.
+    """
+    root = folder.absolute()
+
+    def place(path: str | None) -> str | None:
+        return None if path is None else str(root / path)
+
+    own = tuple(i.model_copy(update={"matte": place(i.matte)}) for i in request.instances)
+    changes = {
+        "clip": place(request.clip),
+        "mattes": place(request.mattes),
+        "instances": own,
+        "bundle": _bundle(request.bundle, root),
+    }
+    return request.model_copy(update=changes)
+
+
+def check_codec(codec: str | None) -> Codec | None:
+    """The codec itself.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    if codec is None or codec in _CODECS:
+        return cast("Codec | None", codec)
+    raise RequestError(
+        f'there is no codec "{codec}"',
+        expected=f"one of {', '.join(_CODECS)}",
+        fix=did_you_mean(codec, _CODECS) or "Leave --codec out: the suffix of the output decides",
+        field="codec",
+    )
+
+
+def _value(text: str) -> Any:
+    """``20`` and ``0.4`` as numbers, all else as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _bundle(name: str, root: Path) -> str:
+    """A shipped bundle and a hub id stay as they are."""
+    shipped = (BUNDLES_FOLDER / name).is_dir()
+    return str(root / name) if not shipped and (root / name).is_dir() else name

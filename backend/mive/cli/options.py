@@ -1,0 +1,93 @@
+"""The options that commands share, and what people write in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from mive.errors import RequestError
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, errors too.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+MattesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="ID mattes (images or lossless video): a pixel's value is its instance's id.",
+    ),
+]
+EditOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID=CAPTION", help="What an instance becomes. Once for each instance."),
+]
+MatteOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID=PATH", help="An instance's own matte, which may be soft."),
+]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID=CAPTION", help="What an instance is in the source, for scores."),
+]
+FramesOption = Annotated[str | None, typer.Option(metavar="A-B", help="Frames of CLIP, counted from 0, both included.")]
+BundleOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Model bundle: a name, folder or hub id. [default: tiny]"),
+]
+MatteFitOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="exact|fit",
+        help="Whether mattes of another size or length are an error or fitted. [default: exact]",
+    ),
+]
+
+
+def by_id(option: str, texts: Sequence[str], kind: str) -> list[tuple[int, str]]:
+    """Reads ``ID=VALUE`` as often as it was given.
+
+    Args:
+        option: its name, for errors: ``--edit``.
+        kind: what stands behind the ``=``, for errors: ``CAPTION``.
+
+    Raises:
+        RequestError: a text is of another form.
+    """
+    pairs = []
+    for text in texts:
+        match = re.fullmatch(r"\s*([0-9]+)\s*=(.*)", text, re.DOTALL)
+        if match is None:
+            example = "1=mattes/cup.mov" if kind == "PATH" else "1=a red cup"
+            raise RequestError(
+                f'{option} "{text}" is not of the form ID={kind}',
+                expected="the instance's id, which is a whole number, then = and the rest",
+                fix=f'Write {option} "{example}"',
+            )
+        pairs.append((int(match[1]), match[2].strip()))
+    return pairs
+
+
+def once_by_id(option: str, texts: Sequence[str], kind: str, known: Sequence[int]) -> dict[int, str]:
+    """As :func:`by_id`, where an id may stand once and must be one that is edited.
+
+    Raises:
+        RequestError: also where an id is given twice or is not in ``known``.
+    """
+    values: dict[int, str] = {}
+    for number, value in by_id(option, texts, kind):
+        if number in values:
+            raise RequestError(
+                f"{option} is given twice for instance {number}",
+                expected="one for each instance",
+                fix="Remove one of them",
+            )
+        if number not in known:
+            raise RequestError(
+                f"{option} speaks of instance {number}, which no --edit changes",
+                expected=f"one of {', '.join(map(str, known))}",
+                fix=f'Add --edit "{number}=CAPTION", or correct the id',
+            )
+        values[number] = value
+    return values

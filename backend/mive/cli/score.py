@@ -1,0 +1,65 @@
+"""``mive score``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from mive.cli.ending import say_json
+from mive.cli.needs import require_models
+from mive.cli.options import (
+    BundleOption,
+    EditOption,
+    JsonOption,
+    MatteFitOption,
+    MatteOption,
+    MattesOption,
+    SourceOption,
+)
+from mive.cli.tables import show_scores
+
+
+def score(
+    source_clip: Annotated[str, typer.Argument(metavar="SOURCE", help="The clip before.")],
+    edited_clip: Annotated[str, typer.Argument(metavar="EDITED", help="The clip after.")],
+    mattes: MattesOption = None,
+    edit: EditOption = None,
+    matte: MatteOption = None,
+    source: SourceOption = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(metavar="A-B", help="The frames of SOURCE that EDITED holds, from 0."),
+    ] = None,
+    bundle: BundleOption = None,
+    matte_fit: MatteFitOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how well an edit follows its captions, and what leaked where.
+
+    IA and FA need to know what the instances were: give --source for each.
+    """
+    from mive.cli.flags import Flags
+
+    flags = Flags(
+        source_clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames,
+        bundle, None, None, matte_fit, (),
+    )  # fmt: skip
+    request = flags.request()
+    require_models()
+    from mive import scoring
+
+    scores = scoring.score_files(
+        request.clip,
+        edited_clip,
+        request.mattes,
+        request.instances,
+        frames=request.frames,
+        bundle=request.bundle,
+        matte_fit=request.settings.matte_fit or "exact",
+    )
+    values: dict[str, Any] = scores.to_dict()
+    if json:
+        say_json(values)
+    else:
+        show_scores(scores)

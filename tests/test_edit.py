@@ -1,0 +1,183 @@
+"""Whole edits with random weights: what must hold whatever the model draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.networks import sd15
+
+from mive.cache import InversionCache
+from mive.edit import EditResult, Progress, run_edit
+from mive.errors import MatteError, MediaError
+from mive.manifest import read_manifest
+from mive.media import open_clip, open_mattes, open_writer
+from mive.media.info import ClipInfo
+from mive.request import EditRequest, FrameRange, Instance, Settings
+
+QUICK = Settings(preset="draft", steps=2, inversion_steps=4, model_size=64, guidance=2.0)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sd15.save_sd15(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def shot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six frames of 96 × 64 with two moving squares; the second leaves the frame after the third."""
+    from fractions import Fraction
+
+    folder = tmp_path_factory.mktemp("shot")
+    rng = np.random.default_rng(0)
+    ground = rng.integers(60, 180, (64, 96, 3), dtype=np.uint8)
+    info = ClipInfo(path=folder / "clip.mkv", width=96, height=64, frames=6, rate=Fraction(24))
+    flat = ClipInfo(path=folder / "mattes", width=96, height=64, frames=6, rate=Fraction(24))
+    whole = FrameRange(0, 5)
+    with open_writer(folder / "clip.mkv", info, whole) as clip, open_writer(folder / "mattes", flat, whole) as mattes:
+        for t in range(6):
+            ids = np.zeros((64, 96), np.uint8)
+            ids[10:34, 8 + 3 * t : 32 + 3 * t] = 1
+            if t < 3:
+                ids[36:60, 60:84] = 2
+            frame = ground.copy()
+            frame[ids == 1], frame[ids == 2] = (200, 40, 40), (40, 60, 200)
+            clip.write(frame)
+            mattes.write(np.repeat(ids[..., None], 3, 2))
+    return folder
+
+
+def request(shot: Path, bundle: Path, **changes: object) -> EditRequest:
+    instances = (Instance(id=1, caption="a green cube"), Instance(id=2, caption="a yellow ball"))
+    values: dict[str, object] = {
+        "clip": str(shot / "clip.mkv"), "mattes": str(shot / "mattes"), "instances": instances,
+        "bundle": str(bundle), "settings": QUICK,
+    }  # fmt: skip
+    return EditRequest(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def frames_of(path: Path) -> list[NDArray[np.generic]]:
+    return list(open_clip(str(path)).read())
+
+
+def test_only_pixels_inside_the_mattes_change(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    asked = request(shot, bundle)
+    result = run_edit(asked, tmp_path / "out.mkv")
+    source, edited = frames_of(shot / "clip.mkv"), frames_of(tmp_path / "out.mkv")
+    info = open_clip(asked.clip).info
+    mattes = open_mattes(asked.mattes, asked.instances, info, FrameRange(0, 5), "exact")
+    assert result.frames == len(edited) == 6
+    for before, after, alpha in zip(source, edited, mattes, strict=True):
+        outside = alpha.sum(0) == 0
+        assert np.array_equal(before[outside], after[outside])
+        assert (before[~outside] != after[~outside]).mean() > 0.5
+
+
+def test_the_manifest_renders_the_same_frames_again(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    first = run_edit(request(shot, bundle), tmp_path / "a.mkv")
+    again = run_edit(read_manifest(first.manifest).rerender_request(), tmp_path / "b.mkv")
+    assert read_manifest(first.manifest).frames_hash == read_manifest(again.manifest).frames_hash
+    assert all(np.array_equal(a, b) for a, b in zip(frames_of(first.out), frames_of(again.out), strict=True))
+
+
+def test_new_captions_do_not_invert_again(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    cache = InversionCache(tmp_path / "cache")
+
+    def stages(asked: EditRequest, name: str) -> list[Progress]:
+        seen: list[Progress] = []
+        run_edit(asked, tmp_path / name, report=seen.append, cache=cache)
+        return [p for p in seen if p.stage == "inversion"]
+
+    assert len(stages(request(shot, bundle), "a.mkv")) == 4
+    other = (Instance(id=1, caption="a black star"),)
+    assert len(stages(request(shot, bundle, instances=other), "b.mkv")) == 1
+    plain = run_edit(request(shot, bundle, instances=other), tmp_path / "c.mkv")
+    assert read_manifest(plain.manifest).frames_hash == read_manifest(tmp_path / "b.mkv.manifest.json").frames_hash
+
+
+def test_a_damaged_cache_is_only_slower(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    cache = InversionCache(tmp_path / "cache")
+    first = run_edit(request(shot, bundle), tmp_path / "a.mkv", cache=cache)
+    for path in (tmp_path / "cache").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    again = run_edit(request(shot, bundle), tmp_path / "b.mkv", cache=cache)
+    assert read_manifest(first.manifest).frames_hash == read_manifest(again.manifest).frames_hash
+
+
+def test_windows_give_every_frame_and_leave_the_plate(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    windowed = QUICK.model_copy(update={"window": 3, "overlap": 1})
+    run_edit(request(shot, bundle, settings=windowed), tmp_path / "out.mkv")
+    edited = frames_of(tmp_path / "out.mkv")
+    source = frames_of(shot / "clip.mkv")
+    assert len(edited) == 6
+    assert all(np.array_equal(a[:8], b[:8]) for a, b in zip(source, edited, strict=True))
+
+
+def test_a_frame_range_edits_just_that(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    result = run_edit(request(shot, bundle, frames=FrameRange(2, 4)), tmp_path / "seq")
+    assert result.frames == 3
+    assert len(list((tmp_path / "seq").glob("*.png"))) == 3
+    assert read_manifest(result.manifest).frames == FrameRange(2, 4)
+
+
+@pytest.mark.parametrize("ipr", ["none", "dense_diffusion"])
+@pytest.mark.parametrize("mode", ["instance", "global"])
+def test_ablations_run(shot: Path, bundle: Path, tmp_path: Path, ipr: str, mode: str) -> None:
+    settings = QUICK.model_copy(update={"ipr": ipr, "caption_mode": mode, "plan": "nps_only"})
+    asked = request(shot, bundle, settings=settings, global_caption="a green cube and a yellow ball")
+    assert run_edit(asked, tmp_path / "out.mkv").frames == 6
+
+
+def test_a_variation_differs_by_seed_and_repeats(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    def render(seed: int, name: str) -> str | None:
+        settings = QUICK.model_copy(update={"variation": 0.8, "seed": seed})
+        result = run_edit(request(shot, bundle, settings=settings), tmp_path / name)
+        return read_manifest(result.manifest).frames_hash
+
+    assert render(1, "a.mkv") == render(1, "b.mkv") != render(2, "c.mkv")
+
+
+@pytest.mark.parametrize("stage", ["load", "inversion", "sampling", "write"])
+def test_stopping_anywhere_leaves_nothing(shot: Path, bundle: Path, tmp_path: Path, stage: str) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.stage == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_edit(request(shot, bundle), tmp_path / "out.mkv", report=stop)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_media_faults_come_before_the_model_loads(shot: Path, tmp_path: Path) -> None:
+    """No bundle is there, and yet it is the range or the matte that is complained about."""
+    tiny = Path(__file__)
+
+    def attempt(**changes: object) -> EditResult:
+        return run_edit(request(shot, tiny.parent / "no-bundle", **changes), tmp_path / "out.mkv")
+
+    with pytest.raises(MediaError, match="ends with frame 5"):
+        attempt(frames=FrameRange(4, 9))
+    with pytest.raises(MatteError, match="7"):
+        attempt(instances=(Instance(id=7, caption="a red ball"),))
+
+
+@pytest.mark.slow
+def test_real_footage_keeps_its_plate(shared: Callable[[str], Path], bundle: Path, tmp_path: Path) -> None:
+    """1280 × 720 with a matte that empties: outside the mattes every pixel is the source's."""
+    cups = shared("clips/cups")
+    captions = {1: "a green cup", 2: "a blue ball", 3: "a red cup", 4: "a black cup"}
+    instances = tuple(Instance(id=i, caption=caption) for i, caption in captions.items())
+    asked = EditRequest(
+        clip=str(cups / "cups.mp4"), mattes=str(cups / "mattes"), instances=instances, bundle=str(bundle),
+        frames=FrameRange(20, 23), settings=QUICK,
+    )  # fmt: skip
+    run_edit(asked, tmp_path / "out.mkv")
+    clip = open_clip(asked.clip)
+    mattes = open_mattes(asked.mattes, instances, clip.info, FrameRange(20, 23), "exact")
+    for before, after, alpha in zip(
+        clip.read(FrameRange(20, 23)), frames_of(tmp_path / "out.mkv"), mattes, strict=True
+    ):
+        assert np.array_equal(before[alpha.sum(0) == 0], after[alpha.sum(0) == 0])
