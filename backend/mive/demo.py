@@ -26,7 +26,7 @@ SEED: Final = 20_004_585
 FRAMES: Final = 8
 SIZE: Final = (192, 192)
 PRESET: Final[Preset] = "standard"
-EDITS: Final = (("green", "dotted"), ("blue", "striped"), ("purple", "checkered"))
+EDITS: Final = (("green", "checkered"), ("blue", "striped"), ("purple", "plain"))
 """The colour and pattern that each thing gets, in the scene's order."""
 
 _MADE: Final = ("edited.mp4", "sheet.png", "scores.json", "manifest.json")

@@ -249,7 +249,7 @@ class Editor:
         small = self._model_frames(clip, part)
         planes = [self._planes(mattes.read(index)) for index in part.indices()]
         flow_attention = None if self.settings.flow_attention == "none" else self.settings.flow_attention
-        conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention)
+        conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
         tell("conditions", 1, 1)
         self.clock.lap("conditions")
         inverted = self._inverted(small, lambda done, total: tell("inversion", done, total))

@@ -52,6 +52,7 @@ FlowAttention = Literal["flatten", "old_qk", "none"]
 ControlAttention = Literal["all", "frame"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 MatteFit = Literal["exact", "fit"]
+MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
 
 
@@ -87,6 +88,7 @@ class ResolvedSettings(Model):
     precision: Precision = "auto"
     feather: Weight = 0.0
     matte_fit: MatteFit = "exact"
+    mask_cells: MaskCells = "nearest"
     caption_mode: CaptionMode = "instance"
 
     @model_validator(mode="after")
@@ -146,6 +148,10 @@ class Settings(Model):
     feather: Weight | None = Field(default=None, description="the soft edge inside each matte, in pixels of the clip")
     matte_fit: MatteFit | None = Field(
         default=None, description="whether mattes of another size or length are an error or fitted"
+    )
+    mask_cells: MaskCells | None = Field(
+        default=None,
+        description="which latents are an instance's: those whose centre its matte covers, or all that it touches",
     )
     caption_mode: CaptionMode | None = Field(
         default=None, description="whether each instance has its own caption or all the global one"

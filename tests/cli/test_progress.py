@@ -83,7 +83,7 @@ def test_a_stopped_edit_leaves_nothing(number: signal.Signals, toy: ToyClip, bun
     command = [
         sys.executable, "-c", "import sys; from mive.cli import main; sys.exit(main())",
         "edit", str(toy.videos[0]), "--mattes", str(toy.mattes), "--edit", "1=a red ball",
-        "--bundle", str(bundle), "--set", "steps=500", "--no-cache", "-o", str(out),
+        "--bundle", str(bundle), "--set", "steps=250", "--no-cache", "-o", str(out),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": BACKEND}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mive.networks.masks import mask_pyramid, resize_masks, select_masks
+from mive.networks.masks import Cells, mask_pyramid, resize_masks, select_masks
 
 
 @st.composite
@@ -24,9 +24,13 @@ def layers(draw: st.DrawFn) -> Tensor:
     return torch.stack([owner == m for m in range(count)])
 
 
-@given(masks=layers(), size=st.tuples(st.integers(1, 24), st.integers(1, 24)))
-def test_disjoint_masks_stay_disjoint_and_do_not_vanish(masks: Tensor, size: tuple[int, int]) -> None:
-    small = resize_masks(masks, size)
+@given(
+    masks=layers(),
+    size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    cells=st.sampled_from(["nearest", "touched"]),
+)
+def test_disjoint_masks_stay_disjoint_and_do_not_vanish(masks: Tensor, size: tuple[int, int], cells: Cells) -> None:
+    small = resize_masks(masks, size, cells)
     assert small.shape == (*masks.shape[:2], *size)
     assert (small.sum(0) <= 1).all()
     touched = torch.nn.functional.adaptive_max_pool2d(masks.float(), size) > 0
@@ -44,6 +48,15 @@ def test_nearest_takes_the_cell_centre() -> None:
     mask[..., :2, :4] = True
     assert resize_masks(mask, (2, 2))[0, 0].tolist() == [[True, False], [False, False]]
     assert torch.equal(resize_masks(resize_masks(mask, (8, 16)), (4, 8)), mask)
+
+
+def test_touched_takes_every_cell_with_an_eighth_of_it_and_the_most_covering_instance() -> None:
+    masks = torch.zeros(2, 1, 8, 12, dtype=torch.bool)
+    masks[0, 0, :, :5], masks[1, 0, :, 5:9] = True, True
+    small = resize_masks(masks, (1, 3), "touched")
+    assert small[:, 0, 0].tolist() == [[True, False, False], [False, True, True]]
+    masks[1, 0, :4, 8], masks[1, 0, 5:, 8] = False, False
+    assert not resize_masks(masks, (1, 3), "touched")[1, 0, 0, 2]
 
 
 def test_an_instance_smaller_than_a_cell_gets_the_cell() -> None:

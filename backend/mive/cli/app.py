@@ -67,15 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     failure: MiveError
     try:
-        with stoppable():
-            return app(words or ["--help"], prog_name="mive", standalone_mode=False) or 0
+        with stoppable() as stopped:
+            code: int = app(words or ["--help"], prog_name="mive", standalone_mode=False) or 0
+        if not stopped.is_set():
+            return code
+        failure = Cancelled("stopped", fix="Nothing unfinished was left behind")
     except MiveError as error:
         failure = error
     except typer.TyperException as error:
         # Raised before any command runs: an option that does not exist, a value of another type.
         failure = RequestError(error.format_message(), fix='"mive COMMAND --help" lists the options')
-    except KeyboardInterrupt:
-        failure = Cancelled("stopped", fix="Nothing unfinished was left behind")
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -19,7 +19,7 @@ from mive.errors import EngineError, OutOfMemory
 from mive.networks.bundle import Bundle
 from mive.networks.frames import FlowAttention, FrameInputs
 from mive.networks.inflation import attention_sizes
-from mive.networks.masks import Size, mask_pyramid, select_masks
+from mive.networks.masks import Cells, Size, mask_pyramid, select_masks
 from mive.networks.tokens import TokenRoles, encode_captions
 from mive.settings import Precision
 
@@ -106,6 +106,7 @@ class TorchEngine:
         mattes: Sequence[NDArray[np.float32]],
         flow: FlowMethod,
         flow_attention: FlowAttention | None,
+        cells: Cells = "nearest",
     ) -> Conditions:
         """Depth, masks and trajectories of a window.
 
@@ -114,12 +115,13 @@ class TorchEngine:
             mattes: N arrays [M, H', W'] in 0..1, of any size, later instances on top.
             flow: how motion is estimated.
             flow_attention: None leaves flow-guided attention out.
+            cells: how mattes become masks, see `mive.networks.masks.resize_masks`.
         """
         factor = self.bundle.latent_factor
         latent_size = (frames.shape[1] // factor, frames.shape[2] // factor)
         sizes = attention_sizes(self.bundle.unet, latent_size)
         wanted = list(dict.fromkeys([latent_size, *sizes]))
-        each = [mask_pyramid(torch.from_numpy(matte)[:, None], wanted) for matte in mattes]
+        each = [mask_pyramid(torch.from_numpy(matte)[:, None], wanted, cells) for matte in mattes]
         masks = {size: torch.cat([frame[size] for frame in each], 1).to(self.device) for size in wanted}
         paths: dict[Size, Tensor] = {}
         if flow_attention is not None and len(frames) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +12,23 @@ from torch import Tensor
 Size = tuple[int, int]
 """Height and width in cells."""
 
+Cells = Literal["nearest", "touched"]
+
+_TOUCHED: Final = 0.125
+"""The share of a cell that counts as touched; less is a matte's soft or ragged edge."""
+
 
 def nearest_rows(source: int, target: int) -> Tensor:
     """The source index under the centre of each of ``target`` cells; int64 [target]."""
     return (2 * torch.arange(target) + 1) * source // (2 * target)
 
 
-def resize_masks(masks: Tensor, size: Size) -> Tensor:
+def resize_masks(masks: Tensor, size: Size, cells: Cells = "nearest") -> Tensor:
     """Bring the masks of all instances of a clip to another size, disjoint and not vanishing.
 
-    Sampling is nearest, so that disjoint masks stay disjoint. An instance that is there in a
-    frame but falls between the samples gets every free cell that it touches (max-pooling), or
+    Sampling is nearest, so that disjoint masks stay disjoint; or a cell goes to the instance that
+    covers most of it, which leaves no rim of source inside coarse masks. An instance that is there in
+    a frame but falls between the samples gets every free cell that it touches (max-pooling), or
     failing that one touched cell of an instance that has several. It is lost only if each cell
     it touches is the last cell of another instance.
 
@@ -30,14 +37,13 @@ def resize_masks(masks: Tensor, size: Size) -> Tensor:
             is cut at its peak). M are different instances; where they overlap, the later lies
             on top.
         size: (h, w) of the result.
+        cells: "nearest" looks at the centre of each cell, "touched" at an eighth of its area or more.
 
     Returns:
         bool [M, N, h, w] with at most one instance per cell.
     """
     hard = _on_top(_cut(masks))
-    rows = nearest_rows(masks.shape[-2], size[0]).to(masks.device)
-    columns = nearest_rows(masks.shape[-1], size[1]).to(masks.device)
-    small = hard[..., rows[:, None], columns]
+    small = _most_covering(hard, size) if cells == "touched" else _nearest(hard, size)
     lost = hard.flatten(2).any(-1) & ~small.flatten(2).any(-1)
     for m, n in reversed(lost.nonzero().tolist()):
         covered = F.adaptive_avg_pool2d(hard[m, n].float()[None], size)[0]
@@ -45,9 +51,9 @@ def resize_masks(masks: Tensor, size: Size) -> Tensor:
     return small
 
 
-def mask_pyramid(masks: Tensor, sizes: Iterable[Size]) -> dict[Size, Tensor]:
+def mask_pyramid(masks: Tensor, sizes: Iterable[Size], cells: Cells = "nearest") -> dict[Size, Tensor]:
     """`resize_masks` to each of several sizes, e.g. `mive.networks.inflation.attention_sizes`."""
-    return {size: resize_masks(masks, size) for size in sizes}
+    return {size: resize_masks(masks, size, cells) for size in sizes}
 
 
 def select_masks(pyramid: Mapping[Size, Tensor], items: Sequence[int | None]) -> dict[Size, Tensor]:
@@ -64,6 +70,18 @@ def select_masks(pyramid: Mapping[Size, Tensor], items: Sequence[int | None]) ->
         size: torch.stack([torch.zeros_like(masks[0]) if i is None else masks[i] for i in items])
         for size, masks in pyramid.items()
     }
+
+
+def _nearest(hard: Tensor, size: Size) -> Tensor:
+    rows = nearest_rows(hard.shape[-2], size[0]).to(hard.device)
+    columns = nearest_rows(hard.shape[-1], size[1]).to(hard.device)
+    return hard[..., rows[:, None], columns]
+
+
+def _most_covering(hard: Tensor, size: Size) -> Tensor:
+    covered = F.adaptive_avg_pool2d(hard.float(), size)
+    most = covered.argmax(0, keepdim=True)
+    return torch.zeros_like(covered, dtype=torch.bool).scatter_(0, most, covered.amax(0, keepdim=True) >= _TOUCHED)
 
 
 def _cut(masks: Tensor) -> Tensor:
