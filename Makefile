@@ -2,6 +2,8 @@
 # make test   lint, types and the quick tests: what must be green before every commit
 # make lint   ruff and mypy only
 # make test-slow   the tests that take longer than five seconds
+# make proto       the contract's Python code, built from proto/ (the others call it)
+# make proto-baseline   records the contract as it is now: what later versions must stay compatible with
 
 PYTHON ?= python3
 WORKERS ?= 2
@@ -12,7 +14,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint test-slow clean
+.PHONY: demo test lint test-slow proto proto-baseline clean
 
 demo: $(VENV)/server.stamp
 	$(BIN)/mive demo --out out/demo
@@ -20,16 +22,21 @@ demo: $(VENV)/server.stamp
 test: lint
 	$(PYTEST) -m "not slow"
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/proto.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-slow: $(VENV)/dev.stamp
+test-slow: $(VENV)/proto.stamp
 	$(PYTEST) -m slow
 
+proto: $(VENV)/proto.stamp
+
+proto-baseline: $(VENV)/proto.stamp
+	$(BIN)/python proto/compatibility.py
+
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out backend/mive/v1
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -46,3 +53,8 @@ $(VENV)/server.stamp: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e ".[server,dev]"
 	@touch $@ $(VENV)/server.stamp
+
+# Installing builds the contract too; this is for a .proto that changed since.
+$(VENV)/proto.stamp: $(wildcard proto/mive/v1/*.proto) proto/generate.py $(VENV)/dev.stamp
+	$(BIN)/python proto/generate.py
+	@touch $@

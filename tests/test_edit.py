@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from tests.networks import sd15
 
 from mive.cache import InversionCache
-from mive.edit import EditResult, Progress, run_edit
+from mive.edit import EditResult, run_edit
+from mive.editor import Checkpoint, Editor
 from mive.errors import MatteError, MediaError
 from mive.manifest import read_manifest
 from mive.media import open_clip, open_mattes, open_writer
 from mive.media.info import ClipInfo
+from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
 QUICK = Settings(preset="draft", steps=2, inversion_steps=4, model_size=64, guidance=2.0)
@@ -114,6 +116,21 @@ def test_windows_give_every_frame_and_leave_the_plate(shot: Path, bundle: Path, 
     source = frames_of(shot / "clip.mkv")
     assert len(edited) == 6
     assert all(np.array_equal(a[:8], b[:8]) for a, b in zip(source, edited, strict=True))
+
+
+def test_going_on_from_any_checkpoint_gives_the_same_frames(shot: Path, bundle: Path) -> None:
+    windowed = QUICK.model_copy(update={"window": 3, "overlap": 1})
+    asked = request(shot, bundle, settings=windowed)
+    clip, frames = open_clip(asked.clip), FrameRange(0, 5)
+    mattes = open_mattes(asked.mattes, asked.instances, clip.info, frames, "exact")
+    settings = asked.settings.resolved({})
+    editor = Editor.load(asked, settings, bundle, InversionCache(None), Clock())
+    kept: list[Checkpoint] = []
+    whole = list(editor.run(clip, mattes, frames, lambda p: None, keep=kept.append))
+    for checkpoint in (kept[0], kept[len(kept) // 2], kept[-1]):
+        rest = list(editor.run(clip, mattes, frames, lambda p: None, start=checkpoint))
+        assert all(np.array_equal(a, b) for a, b in zip(whole[-len(rest) :], rest, strict=True))
+    assert any(checkpoint.window and checkpoint.state is None for checkpoint in kept)
 
 
 def test_a_frame_range_edits_just_that(shot: Path, bundle: Path, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mive.edit import EditResult, Report, run_edit
+from mive.edit import EditResult, run_edit
 from mive.errors import OutputError
 from mive.media import open_clip, open_mattes, open_writer
 from mive.media.atomic import output_error
 from mive.metrics.report import Scores
+from mive.progress import Report
 from mive.request import EditRequest, FrameRange, Instance, Settings
 from mive.scoring import score_files
 from mive.settings import Preset

@@ -26,6 +26,9 @@ PLAN_NAMES: Final = (
 TRAIN_STEPS: Final = 1000
 """Timesteps an SD-class model is trained on; the sampling grids lie on them."""
 
+MOST_STEPS: Final = TRAIN_STEPS // 2
+"""More would put the last timestep, which is offset by one, outside the model's."""
+
 PRESETS: Final[Mapping[str, Mapping[str, int | float]]] = {
     "draft": {"steps": 10, "inversion_steps": 20},
     "standard": {"steps": 20, "inversion_steps": 40},
@@ -39,7 +42,7 @@ OVERLAP: Final = 4
 Count = Annotated[WholeNumber, Field(ge=1)]
 Index = Annotated[WholeNumber, Field(ge=0)]
 Seed = Annotated[WholeNumber, Field(ge=0, lt=2**63)]
-Steps = Annotated[WholeNumber, Field(ge=1, le=TRAIN_STEPS)]
+Steps = Annotated[WholeNumber, Field(ge=1, le=MOST_STEPS)]
 Pixels = Annotated[WholeNumber, Field(ge=8)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Weight = Annotated[Number, Field(ge=0)]
@@ -245,7 +248,7 @@ def _grid(count: int) -> range:
 def _inversion_for(steps: int) -> int:
     """The inversion steps to ``steps``: twice as many as in the paper, else thrice, else equal."""
     stride = TRAIN_STEPS // steps
-    return steps * next(factor for factor in (2, 3, 1) if stride % factor == 0)
+    return steps * next(f for f in (2, 3, 1) if stride % f == 0 and (f == 1 or f * steps <= MOST_STEPS))
 
 
 def _check_grids(steps: int, inversion_steps: int) -> None:
@@ -253,7 +256,7 @@ def _check_grids(steps: int, inversion_steps: int) -> None:
     finer = _grid(inversion_steps)
     if inversion_steps % steps or any(timestep not in finer for timestep in _grid(steps)):
         stride = TRAIN_STEPS // steps
-        fits = [str(steps * f) for f in range(1, stride + 1) if stride % f == 0][:4]
+        fits = [str(steps * f) for f in range(1, stride + 1) if stride % f == 0 and f * steps <= MOST_STEPS][:4]
         reject(
             f"{inversion_steps} inversion steps miss some timesteps of {steps} denoising steps",
             expected=f"with {steps} steps, one of {', '.join(fits)}",

@@ -14,7 +14,7 @@ import pytest
 import mive as package
 from mive.cli.progress import Lines, resident_bytes, shown
 from mive.cli.stopping import stoppable
-from mive.edit import Progress
+from mive.progress import Progress
 from mive.toyworld.clip import ToyClip
 
 BACKEND = str(Path(package.__file__).parents[1])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from mive.edit import Progress, Report
+    from mive.progress import Progress, Report
 
 _STAGES: Final = {
     "load": "loading the model",

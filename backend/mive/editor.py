@@ -1,0 +1,302 @@
+"""Edits the windows of a clip: conditions → inversion → plan → decode → paste."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mive.cache import InversionCache, inversion_key
+from mive.engines.denoiser import Conditions
+from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, model_frame, model_size
+from mive.manifest import BundleRecord, Manifest, bundle_hashes
+from mive.media import Clip, Mattes, content_hash, inward_feather, paste, to_float
+from mive.networks.bundle import load_bundle
+from mive.networks.bundle_files import find_part, hash_bundle
+from mive.progress import Clock, Progress, Report
+from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
+from mive.sampling import Edits, Inverted, Sampler, State, invert
+from mive.schedule import Grids, Plan, make_grids, make_plan
+from mive.windows import make_windows
+
+Pixels = NDArray[np.float32]
+T = TypeVar("T")
+Teller = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where an edit stands, so that it can go on with at most one step repeated.
+
+    Attributes:
+        window: windows whose final frames are out.
+        carried: [shared, C, h, w], the tail of the last finished window that the next one blends with.
+        state: where the plan stands in the running window; None before its first step.
+    """
+
+    window: int = 0
+    carried: Tensor | None = None
+    state: State | None = None
+
+
+Keep = Callable[[Checkpoint], None]
+
+
+@dataclass
+class Editor:
+    """A loaded bundle ready to edit windows of one request.
+
+    Attributes:
+        request, settings: what to do.
+        engine: the networks.
+        grids, plan: timesteps and steps.
+        warnings: what the user should know.
+    """
+
+    request: EditRequest
+    settings: ResolvedSettings
+    folder: Path
+    engine: TorchEngine
+    cache: InversionCache
+    grids: Grids
+    plan: Plan
+    clock: Clock
+    warnings: list[str]
+
+    @classmethod
+    def load(
+        cls,
+        request: EditRequest,
+        settings: ResolvedSettings,
+        folder: Path,
+        cache: InversionCache,
+        clock: Clock,
+    ) -> Editor:
+        """Load the bundle onto the device that the settings name."""
+        device = choose_device(settings.device)
+        dtype = choose_dtype(settings.precision, device)
+        bundle = load_bundle(folder, device=device, dtype=dtype, control_attention=settings.control_attention)
+        engine = TorchEngine(bundle, settings.control_scale)
+        grids = make_grids(bundle.schedule, settings.steps, settings.inversion_steps)
+        plan = make_plan(settings)
+        captions = _captions(request, settings)
+        warnings = [
+            f'the caption "{caption[:60]}…" is longer than the model takes; its end is ignored'
+            for caption in engine.too_long(captions)
+        ]
+        return cls(request, settings, folder, engine, cache, grids, plan, clock, warnings)
+
+    def run(
+        self,
+        clip: Clip,
+        mattes: Mattes,
+        frames: FrameRange,
+        report: Report,
+        start: Checkpoint | None = None,
+        keep: Keep = lambda checkpoint: None,
+    ) -> Iterator[NDArray[np.generic]]:
+        """Edit the frames window by window and yield them in order, in the clip's own depth.
+
+        Only one window of frames at model size is in memory, and the source is read again for pasting.
+
+        Args:
+            report: told how far the edit is; it may raise to stop it.
+            start: where to go on; the first frame yielded is then the first of that window. The frames are the same,
+                bit for bit, as those of an edit that was never stopped.
+            keep: given a checkpoint after every step and after every window's last frame.
+        """
+        windows = make_windows(len(frames), self.settings.window, self.settings.overlap)
+        start = start or Checkpoint()
+        sources = clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
+        carried, state = start.carried, start.state
+        for number, window in enumerate(windows[start.window :], start=start.window + 1):
+            tell = _teller(report, number, len(windows))
+
+            def keep_state(state: State, number: int = number, carried: Tensor | None = carried) -> None:
+                keep(Checkpoint(number - 1, carried, state))
+
+            first = frames.first + window.first
+            part = FrameRange(first, first + window.length - 1)
+            z_0 = window.blend(carried, self._edit_window(clip, mattes, part, tell, state, keep_state))
+            carried, state = z_0[window.final :], None
+            for offset, decoded in enumerate(self._decode(z_0[: window.final])):
+                alpha = mattes.read(first + offset)
+                yield self._paste(next(sources), decoded, alpha)
+                tell("write", offset + 1, window.final)
+            if number < len(windows):
+                keep(Checkpoint(number, carried))
+
+    def _edit_window(
+        self,
+        clip: Clip,
+        mattes: Mattes,
+        part: FrameRange,
+        tell: Teller,
+        state: State | None,
+        keep: Callable[[State], None],
+    ) -> Tensor:
+        """The edited z_0 [N, C, h, w] of one window, from ``state`` on."""
+        tell("conditions", 0, 1)
+        small = self._model_frames(clip, part)
+        planes = [self._planes(mattes.read(index)) for index in part.indices()]
+        flow_attention = None if self.settings.flow_attention == "none" else self.settings.flow_attention
+        conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
+        tell("conditions", 1, 1)
+        self.clock.lap("conditions")
+        inverted = self._inverted(small, lambda done, total: tell("inversion", done, total))
+        self.clock.lap("inversion")
+        sampler = self._sampler(conditions, inverted)
+        z_0 = None if state is None else state.fused
+        for reached in sampler.run(self.plan, state):
+            keep(reached)
+            tell("sampling", reached.position, len(self.plan))
+            z_0 = reached.fused
+        self.clock.lap("sampling")
+        assert z_0 is not None, "a plan ends with fused latents"
+        return z_0
+
+    def _model_frames(self, clip: Clip, part: FrameRange) -> Pixels:
+        size = model_size(
+            clip.info.width,
+            clip.info.height,
+            self.settings.model_size,
+            self.engine.bundle.latent_multiple,
+        )
+        return np.stack([model_frame(np.clip(to_float(frame), 0, 1), size) for frame in clip.read(part)])
+
+    def _planes(self, alpha: Pixels) -> Pixels:
+        """Mattes [M, H, W] as the method sees them; one global caption edits the frame as a whole."""
+        if self.settings.caption_mode == "global":
+            return np.ones((1, *alpha.shape[1:]), np.float32)
+        return alpha
+
+    def _inverted(self, small: Pixels, tell: Callable[[int, int], None]) -> Inverted:
+        key = inversion_key(
+            small,
+            unet=_part_hash(self.folder, "unet"),
+            vae=_part_hash(self.folder, "vae"),
+            grids=self.grids,
+            dtype=str(self.engine.dtype),
+            device=self.engine.device.type,
+        )
+        kept = self.cache.load(key)
+        if kept is not None:
+            tell(1, 1)
+            return kept
+        z_0 = self.engine.encode(small)
+        inverted = invert(z_0, self.grids, self.engine.bundle.schedule, self.engine, progress=tell)
+        self.cache.save(key, inverted)
+        return inverted
+
+    def _sampler(self, conditions: Conditions, inverted: Inverted) -> Sampler:
+        settings, z_0 = self.settings, inverted[None]
+        masks = conditions.masks[z_0.shape[-2], z_0.shape[-1]].float()[:, :, None].to(z_0.device)
+        chosen = _instances(self.request, settings)
+        edits = Edits(
+            captions=_captions(self.request, settings),
+            guidance=tuple(_own(i.guidance, settings.guidance) for i in chosen),
+            lambda_=tuple(_own(i.lambda_, settings.lambda_) for i in chosen),
+            lambda_r=tuple(_own(i.lambda_r, settings.lambda_r) for i in chosen),
+            ipr=settings.ipr,
+            lambda_s=settings.lambda_s,
+            per_forward=settings.instances_per_forward,
+        )
+        return Sampler(
+            self.engine, self.engine.bundle.schedule, self.grids, edits, conditions, masks, inverted,
+            self._initial(inverted[self.grids.sampling[0]], chosen),
+        )  # fmt: skip
+
+    def _initial(self, noisiest: Tensor, chosen: Sequence[Instance]) -> Tensor | None:
+        """First latents per instance where a variation is asked for: seeded noise mixed in, variance kept."""
+        share = self.settings.variation
+        if share == 0:
+            return None
+        mixed = []
+        for instance in chosen:
+            generator = torch.Generator().manual_seed(_own(instance.seed, self.settings.seed))
+            # One frame's noise for all frames, so that the variation does not flicker.
+            noise = torch.randn(noisiest.shape[1:], generator=generator).to(noisiest.device)
+            mixed.append((1 - share**2) ** 0.5 * noisiest + share * noise)
+        return torch.stack(mixed)
+
+    def _decode(self, z_0: Tensor, batch: int = 4) -> Iterator[Pixels]:
+        for part in torch.split(z_0, batch):
+            yield from self.engine.decode(part)
+
+    def _paste(self, source: NDArray[np.generic], decoded: Pixels, alpha: Pixels) -> NDArray[np.generic]:
+        """The source with the edit inside its mattes, every other pixel as it was."""
+        coverage = np.clip(alpha.sum(0), 0, 1).astype(np.float32)
+        if self.settings.feather:
+            coverage = inward_feather(coverage, self.settings.feather)
+        height, width = source.shape[:2]
+        return paste(source, model_frame(decoded, (height, width)), coverage)
+
+    def manifest(
+        self,
+        clip: Clip,
+        mattes: Mattes,
+        frames: FrameRange,
+        out: Path,
+        frames_hash: str,
+        seconds: dict[str, float],
+    ) -> Manifest:
+        """What was done, so that it can be done again."""
+        precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.engine.dtype]
+        return Manifest(
+            request=self.request,
+            settings=self.settings,
+            frames=frames,
+            source_hash=content_hash(clip, frames),
+            matte_hashes={str(path): _file_hash(Path(path)) for path in mattes.files},
+            bundle=BundleRecord(name=self.request.bundle, files=hash_bundle(self.folder)),
+            device=str(self.engine.device),
+            precision=precision,  # type: ignore[arg-type]
+            plan=dict(Counter(type(step).__name__.lower() for step in self.plan)),
+            seconds=seconds,
+            outputs=(str(out),),
+            frames_hash=frames_hash,
+        )
+
+
+def _teller(report: Report, number: int, count: int) -> Teller:
+    """Reports a window's (stage, done, total) as progress of the whole edit."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        report(Progress(stage, (number - 1) * total + done, count * total, number, count))
+
+    return tell
+
+
+def _instances(request: EditRequest, settings: ResolvedSettings) -> Sequence[Instance]:
+    return request.instances[:1] if settings.caption_mode == "global" else request.instances
+
+
+def _captions(request: EditRequest, settings: ResolvedSettings) -> tuple[str, ...]:
+    if settings.caption_mode == "global":
+        return (request.global_caption,)
+    return tuple(instance.caption for instance in request.instances)
+
+
+def _own(value: T | None, default: T) -> T:
+    return default if value is None else value
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _part_hash(folder: Path, part: str) -> str:
+    """One hash over all files of a part of a bundle."""
+    digest = hashlib.sha256()
+    for name, value in bundle_hashes(find_part(folder, part)).items():
+        digest.update(f"{name}={value};".encode())
+    return digest.hexdigest()
