@@ -43,7 +43,11 @@ def _protoc(protos: Path, out: Path) -> None:
 
     sources = sorted(path.relative_to(protos).as_posix() for path in protos.glob("mive/v1/*.proto"))
     includes = [f"-I{protos}", f"-I{resources.files('grpc_tools') / '_proto'}"]
-    messages = [f"--plugin=protoc-gen-mypy={_plugin('protoc-gen-mypy')}", f"--mypy_out=quiet:{out}", f"--python_out={out}"]
+    messages = [
+        f"--plugin=protoc-gen-mypy={_plugin('protoc-gen-mypy')}",
+        f"--mypy_out=quiet:{out}",
+        f"--python_out={out}",
+    ]
     stubs = f"--plugin=protoc-gen-mypy_grpc={_plugin('protoc-gen-mypy_grpc')}"
     service = [stubs, f"--mypy_grpc_out=quiet:{out}", f"--grpc_python_out={out}", "mive/v1/mive.proto"]
     for arguments in ([*messages, *sources], service):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from tests.networks import sd15
 
@@ -20,6 +22,7 @@ from mive.media.info import ClipInfo
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
+ONE = FrameRange(0, 0)
 QUICK = Settings(preset="draft", steps=2, inversion_steps=4, model_size=64, guidance=2.0)
 
 
@@ -100,6 +103,35 @@ def test_new_captions_do_not_invert_again(shot: Path, bundle: Path, tmp_path: Pa
     assert read_manifest(plain.manifest).frames_hash == read_manifest(tmp_path / "b.mkv.manifest.json").frames_hash
 
 
+@pytest.mark.parametrize("part", ["scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"])
+def test_whatever_shapes_an_inversion_makes_a_new_one(shot: Path, bundle: Path, tmp_path: Path, part: str) -> None:
+    """A file that changes, be it by a space, is another model; the depth estimator has no say in the inversion."""
+    shutil.copytree(bundle, tmp_path / "other")
+    cache, asked = InversionCache(tmp_path / "cache"), request(shot, tmp_path / "other", frames=ONE)
+
+    def inversions(name: str) -> int:
+        run_edit(asked, tmp_path / name, cache=cache)
+        return len(list((tmp_path / "cache").iterdir()))
+
+    def touch(path: str) -> None:
+        changed = tmp_path / "other" / path
+        changed.write_text(changed.read_text() + " ")
+
+    assert inversions("a.mkv") == 1
+    touch("depth/preprocessor_config.json")
+    assert inversions("b.mkv") == 1
+    touch(part)
+    assert inversions("c.mkv") == 2
+
+
+def test_an_edit_needs_no_clip(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    shutil.copytree(bundle, tmp_path / "other", ignore=shutil.ignore_patterns("clip"))
+    (tmp_path / "other" / "bundle.json").write_text("{}")  # so that no part is looked for on the hub
+    result = run_edit(request(shot, tmp_path / "other", frames=ONE), tmp_path / "out.mkv")
+    parts = {name.split("/")[0] for name in read_manifest(result.manifest).bundle.files}
+    assert parts == {"unet", "vae", "text_encoder", "controlnet", "depth", "tokenizer", "scheduler"}
+
+
 def test_a_damaged_cache_is_only_slower(shot: Path, bundle: Path, tmp_path: Path) -> None:
     cache = InversionCache(tmp_path / "cache")
     first = run_edit(request(shot, bundle), tmp_path / "a.mkv", cache=cache)
@@ -155,6 +187,36 @@ def test_a_variation_differs_by_seed_and_repeats(shot: Path, bundle: Path, tmp_p
         return read_manifest(result.manifest).frames_hash
 
     assert render(1, "a.mkv") == render(1, "b.mkv") != render(2, "c.mkv")
+
+
+def test_a_variation_stays_inside_the_mattes(shot: Path, bundle: Path) -> None:
+    asked = request(shot, bundle, settings=QUICK.model_copy(update={"variation": 0.8}))
+    editor = Editor.load(asked, asked.settings.resolved({}), bundle, InversionCache(None), Clock())
+    noisiest = torch.zeros(3, 4, 8, 8)
+    masks = torch.zeros(2, 3, 1, 8, 8)
+    masks[0, ..., :4], masks[1, ..., 6:] = 1, 1
+    initial = editor._initial(noisiest, masks, asked.instances)
+    assert initial is not None
+    assert torch.equal((initial != 0).all(2, keepdim=True), masks.bool())
+
+
+def test_one_global_caption_heeds_no_instance(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    """The caption is the whole frame's, and so are guidance and λ."""
+
+    def render(name: str, **own: float) -> str | None:
+        settings = QUICK.model_copy(update={"caption_mode": "global"})
+        instances = (Instance(id=1, caption="a cube", **own),)  # type: ignore[arg-type]
+        asked = request(shot, bundle, settings=settings, instances=instances, global_caption="a ball", frames=ONE)
+        return read_manifest(run_edit(asked, tmp_path / name).manifest).frames_hash
+
+    assert render("a.mkv") == render("b.mkv", guidance=9.0, lambda_r=0.1)
+
+
+def test_writing_is_told_frame_by_frame(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    windowed = QUICK.model_copy(update={"window": 4, "overlap": 1})
+    run_edit(request(shot, bundle, settings=windowed), tmp_path / "out.mkv", report=seen.append)
+    assert [(p.done, p.total) for p in seen if p.stage == "write"] == [(k + 1, 6) for k in range(6)]
 
 
 @pytest.mark.parametrize("stage", ["load", "inversion", "sampling", "write"])

@@ -126,6 +126,10 @@ def test_the_tail_has_no_ipr() -> None:
     assert tail[0].s == 38
 
 
+def test_every_plan_can_be_asked_for() -> None:
+    assert tuple(PLANS) == PLAN_NAMES
+
+
 @pytest.mark.parametrize("name", PLAN_NAMES)
 @pytest.mark.parametrize("steps", [1, 2, 5, 10, 20, 50, 100])
 def test_every_plan_reaches_the_end(name: str, steps: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,10 +17,10 @@ from torch import Tensor
 from mive.cache import InversionCache, inversion_key
 from mive.engines.denoiser import Conditions
 from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, model_frame, model_size
-from mive.manifest import BundleRecord, Manifest, bundle_hashes
+from mive.manifest import BundleRecord, Manifest
 from mive.media import Clip, Mattes, content_hash, inward_feather, paste, to_float
 from mive.networks.bundle import load_bundle
-from mive.networks.bundle_files import find_part, hash_bundle
+from mive.networks.bundle_files import hash_bundle
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
 from mive.sampling import Edits, Inverted, Sampler, State, invert
@@ -31,10 +31,15 @@ Pixels = NDArray[np.float32]
 T = TypeVar("T")
 Teller = Callable[[str, int, int], None]
 
+_INVERTING = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+"""The parts of a bundle that have a say in inverted latents."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where an edit stands, so that it can go on with at most one step repeated.
+    """Where an edit stands, so that it can go on with at most one step of its plan repeated.
+
+    The running window's conditions are made again, and its inversion unless the cache has it.
 
     Attributes:
         window: windows whose final frames are out.
@@ -56,14 +61,17 @@ class Editor:
 
     Attributes:
         request, settings: what to do.
+        hashes: of the bundle's files.
         engine: the networks.
+        cache: where inversions are kept.
         grids, plan: timesteps and steps.
+        clock: the time of each stage.
         warnings: what the user should know.
     """
 
     request: EditRequest
     settings: ResolvedSettings
-    folder: Path
+    hashes: Mapping[str, str]
     engine: TorchEngine
     cache: InversionCache
     grids: Grids
@@ -87,12 +95,11 @@ class Editor:
         engine = TorchEngine(bundle, settings.control_scale)
         grids = make_grids(bundle.schedule, settings.steps, settings.inversion_steps)
         plan = make_plan(settings)
-        captions = _captions(request, settings)
         warnings = [
             f'the caption "{caption[:60]}…" is longer than the model takes; its end is ignored'
-            for caption in engine.too_long(captions)
+            for caption in engine.too_long([instance.caption for instance in _instances(request, settings)])
         ]
-        return cls(request, settings, folder, engine, cache, grids, plan, clock, warnings)
+        return cls(request, settings, hash_bundle(folder), engine, cache, grids, plan, clock, warnings)
 
     def run(
         self,
@@ -116,7 +123,9 @@ class Editor:
         windows = make_windows(len(frames), self.settings.window, self.settings.overlap)
         start = start or Checkpoint()
         sources = clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
-        carried, state = start.carried, start.state
+        device = self.engine.device
+        carried = None if start.carried is None else start.carried.to(device)
+        state = None if start.state is None else start.state.to(device)
         for number, window in enumerate(windows[start.window :], start=start.window + 1):
             tell = _teller(report, number, len(windows))
 
@@ -130,7 +139,7 @@ class Editor:
             for offset, decoded in enumerate(self._decode(z_0[: window.final])):
                 alpha = mattes.read(first + offset)
                 yield self._paste(next(sources), decoded, alpha)
-                tell("write", offset + 1, window.final)
+                report(Progress("write", window.first + offset + 1, len(frames), number, len(windows)))
             if number < len(windows):
                 keep(Checkpoint(number, carried))
 
@@ -146,7 +155,8 @@ class Editor:
         """The edited z_0 [N, C, h, w] of one window, from ``state`` on."""
         tell("conditions", 0, 1)
         small = self._model_frames(clip, part)
-        planes = [self._planes(mattes.read(index)) for index in part.indices()]
+        # One frame's mattes at a time: at full resolution a window of them outweighs all else.
+        planes = (self._planes(mattes.read(index)) for index in part.indices())
         flow_attention = None if self.settings.flow_attention == "none" else self.settings.flow_attention
         conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
         tell("conditions", 1, 1)
@@ -181,8 +191,7 @@ class Editor:
     def _inverted(self, small: Pixels, tell: Callable[[int, int], None]) -> Inverted:
         key = inversion_key(
             small,
-            unet=_part_hash(self.folder, "unet"),
-            vae=_part_hash(self.folder, "vae"),
+            files={name: digest for name, digest in self.hashes.items() if name.split("/")[0] in _INVERTING},
             grids=self.grids,
             dtype=str(self.engine.dtype),
             device=self.engine.device.type,
@@ -190,7 +199,7 @@ class Editor:
         kept = self.cache.load(key)
         if kept is not None:
             tell(1, 1)
-            return kept
+            return {t: z.to(self.engine.device) for t, z in kept.items()}
         z_0 = self.engine.encode(small)
         inverted = invert(z_0, self.grids, self.engine.bundle.schedule, self.engine, progress=tell)
         self.cache.save(key, inverted)
@@ -201,7 +210,7 @@ class Editor:
         masks = conditions.masks[z_0.shape[-2], z_0.shape[-1]].float()[:, :, None].to(z_0.device)
         chosen = _instances(self.request, settings)
         edits = Edits(
-            captions=_captions(self.request, settings),
+            captions=tuple(i.caption for i in chosen),
             guidance=tuple(_own(i.guidance, settings.guidance) for i in chosen),
             lambda_=tuple(_own(i.lambda_, settings.lambda_) for i in chosen),
             lambda_r=tuple(_own(i.lambda_r, settings.lambda_r) for i in chosen),
@@ -211,20 +220,25 @@ class Editor:
         )
         return Sampler(
             self.engine, self.engine.bundle.schedule, self.grids, edits, conditions, masks, inverted,
-            self._initial(inverted[self.grids.sampling[0]], chosen),
+            self._initial(inverted[self.grids.sampling[0]], masks, chosen),
         )  # fmt: skip
 
-    def _initial(self, noisiest: Tensor, chosen: Sequence[Instance]) -> Tensor | None:
-        """First latents per instance where a variation is asked for: seeded noise mixed in, variance kept."""
+    def _initial(self, noisiest: Tensor, masks: Tensor, chosen: Sequence[Instance]) -> Tensor | None:
+        """First latents per instance where a variation is asked for: seeded noise mixed in, variance kept.
+
+        Args:
+            noisiest: [N, C, h, w], z̃ at the first sampling timestep; it stays outside an instance's mask.
+            masks: [M, N, 1, h, w].
+        """
         share = self.settings.variation
         if share == 0:
             return None
         mixed = []
-        for instance in chosen:
+        for instance, m in zip(chosen, masks, strict=True):
             generator = torch.Generator().manual_seed(_own(instance.seed, self.settings.seed))
             # One frame's noise for all frames, so that the variation does not flicker.
             noise = torch.randn(noisiest.shape[1:], generator=generator).to(noisiest.device)
-            mixed.append((1 - share**2) ** 0.5 * noisiest + share * noise)
+            mixed.append(((1 - share**2) ** 0.5 * noisiest + share * noise) * m + noisiest * (1 - m))
         return torch.stack(mixed)
 
     def _decode(self, z_0: Tensor, batch: int = 4) -> Iterator[Pixels]:
@@ -256,7 +270,7 @@ class Editor:
             frames=frames,
             source_hash=content_hash(clip, frames),
             matte_hashes={str(path): _file_hash(Path(path)) for path in mattes.files},
-            bundle=BundleRecord(name=self.request.bundle, files=hash_bundle(self.folder)),
+            bundle=BundleRecord(name=self.request.bundle, files=dict(self.hashes)),
             device=str(self.engine.device),
             precision=precision,  # type: ignore[arg-type]
             plan=dict(Counter(type(step).__name__.lower() for step in self.plan)),
@@ -276,13 +290,10 @@ def _teller(report: Report, number: int, count: int) -> Teller:
 
 
 def _instances(request: EditRequest, settings: ResolvedSettings) -> Sequence[Instance]:
-    return request.instances[:1] if settings.caption_mode == "global" else request.instances
-
-
-def _captions(request: EditRequest, settings: ResolvedSettings) -> tuple[str, ...]:
+    """What is edited; under one global caption the frame as a whole, with no instance's own settings."""
     if settings.caption_mode == "global":
-        return (request.global_caption,)
-    return tuple(instance.caption for instance in request.instances)
+        return (Instance(id=1, caption=request.global_caption),)
+    return request.instances
 
 
 def _own(value: T | None, default: T) -> T:
@@ -292,11 +303,3 @@ def _own(value: T | None, default: T) -> T:
 def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _part_hash(folder: Path, part: str) -> str:
-    """One hash over all files of a part of a bundle."""
-    digest = hashlib.sha256()
-    for name, value in bundle_hashes(find_part(folder, part)).items():
-        digest.update(f"{name}={value};".encode())
-    return digest.hexdigest()

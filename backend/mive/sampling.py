@@ -71,6 +71,11 @@ class State:
     fused: Tensor | None
     instances: Tensor | None = None
 
+    def to(self, device: torch.device) -> State:
+        """The same state on ``device``."""
+        fused, instances = (None if z is None else z.to(device) for z in (self.fused, self.instances))
+        return State(self.position, fused, instances)
+
 
 def invert(
     z_0: Tensor,
@@ -118,7 +123,7 @@ class Sampler:
 
     Attributes:
         masks: [M, N, 1, h, w] float 0 or 1, disjoint.
-        inverted: z̃ of every sampling timestep and z_0.
+        inverted: z̃ of every sampling timestep and z_0, on the masks' device, as all latents are.
         initial: [M, N, C, h, w] first ẑ_i of each instance, where they differ from z̃_T.
     """
 
@@ -157,8 +162,8 @@ class Sampler:
         if isinstance(step, Lps):
             return State(position, None, self._lps(step, state))
         if isinstance(step, Fuse):
-            return State(position, self._fuse(step, self._instances(state)))
-        fused = state.fused if state.fused is not None else self._join(self._instances(state), step.s)
+            return State(position, self._fuse(self._instances(state), step.s))
+        fused = state.fused if state.fused is not None else self._fuse(self._instances(state), step.s)
         if isinstance(step, Reinvert):
             return State(position, self._reinvert(step, fused))
         return State(position, self._nps(step, fused))
@@ -186,11 +191,8 @@ class Sampler:
             results.append(moved * m + self.inverted[to] * (1 - m))
         return torch.cat(results)
 
-    def _fuse(self, step: Fuse, z: Tensor) -> Tensor:
+    def _fuse(self, z: Tensor, s: int) -> Tensor:
         """Eq. 3: each instance's latents inside its mask, the inverted ones in the background."""
-        return self._join(z, step.s)
-
-    def _join(self, z: Tensor, s: int) -> Tensor:
         return (z * self.masks).sum(0) + self.inverted[self._timestep(s)] * self._m_background
 
     @property
@@ -244,7 +246,7 @@ class Sampler:
         epsilon = self._epsilon(call)
         guided = epsilon[: len(items)]
         base = epsilon[len(items) :] if unguided is None else unguided
-        scale = torch.tensor([self.edits.guidance[i] for i in items]).view(-1, 1, 1, 1, 1)
+        scale = torch.tensor([self.edits.guidance[i] for i in items], device=base.device).view(-1, 1, 1, 1, 1)
         return base + scale * (guided - base)
 
     def _unguided(self, z: Tensor, t: int) -> Tensor:

@@ -115,7 +115,8 @@ class Grids:
 def make_grids(schedule: NoiseSchedule, steps: int, inversion_steps: int) -> Grids:
     """Both grids: {1, 21, …, 981} and {1, 11, …, 991} for 50 and 100 steps.
 
-    `mive.settings` has checked that one holds the other.
+    Raises:
+        BundleError: a sampling timestep would have no z̃, or the model has too few timesteps.
     """
     train = len(schedule.alphas_cumprod)
 
@@ -175,7 +176,10 @@ PAPER_STEPS: Final = 50
 
 @dataclass(frozen=True)
 class Rhythm:
-    """How a plan alternates, in steps of the paper's T = 50; other T keep the proportions.
+    """How a plan alternates, in steps of the paper's T = 50.
+
+    Other T keep the cycles and their share of the steps; what is not 0 here is at least 1 there, so that on coarse
+    grids a cycle has relatively more NPS.
 
     Attributes:
         lps, nps: steps of each kind in a cycle.

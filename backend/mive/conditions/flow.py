@@ -113,7 +113,7 @@ def _load_raft(weights: Path | None) -> torch.nn.Module:
         raise BundleError(
             f"RAFT's weights cannot be loaded from {weights or 'the network'}: {error}",
             expected="a safetensors state dict of torchvision's raft_large, or a network",
-            fix="put the weights into the bundle, or use settings.flow = dis",
+            fix="run once with a network, or use settings.flow = dis",
         ) from error
 
 

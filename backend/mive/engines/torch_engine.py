@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -57,6 +58,18 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
+class EmbeddedHint(nn.Module):
+    """Stands where ControlNet embeds its hint: the engine does so once per window, so here it passes as it is."""
+
+    def __init__(self, embedding: nn.Module) -> None:
+        super().__init__()
+        self.embedding = embedding
+
+    def forward(self, hint: Tensor) -> Tensor:
+        """The hint that `TorchEngine.conditions` has embedded, [B·N, c, h, w]."""
+        return hint
+
+
 class TorchEngine:
     """A loaded bundle.
 
@@ -70,28 +83,34 @@ class TorchEngine:
         self.control_scale = control_scale
         self.device = next(bundle.unet.parameters()).device
         self.dtype = next(bundle.unet.parameters()).dtype
-        self._hint_embedding = bundle.controlnet.controlnet_cond_embedding
-        # The hint is embedded once per clip in `conditions`, so the network must take it as it is.
-        bundle.controlnet.controlnet_cond_embedding = nn.Identity()
+        if not isinstance(bundle.controlnet.controlnet_cond_embedding, EmbeddedHint):
+            bundle.controlnet.controlnet_cond_embedding = EmbeddedHint(bundle.controlnet.controlnet_cond_embedding)
+        self._hint_embedding = bundle.controlnet.controlnet_cond_embedding.embedding
         self._captions: dict[str, tuple[Tensor, Tensor]] = {}
 
     @torch.inference_mode()
     def encode(self, frames: Pixels, batch: int = 4) -> Tensor:
-        """Frames [N, H, W, 3] in 0..1 to latents float32 [N, C, h, w], the mean of the VAE's posterior."""
+        """Frames [N, H, W, 3] in 0..1 to latents float32 [N, C, h, w], the mean of the VAE's posterior.
+
+        Raises:
+            OutOfMemory: as all that runs networks here does.
+        """
         parts = []
-        for part in torch.split(torch.from_numpy(frames), batch):
-            pixels = (part.permute(0, 3, 1, 2) * 2 - 1).to(self.device, self.dtype)
-            mean = self.bundle.vae.encode(_channels_last(pixels)).latent_dist.mean
-            parts.append((mean.float() - self.bundle.shift_factor) * self.bundle.scaling_factor)
-        return torch.cat(parts).clone()
+        with _memory_of(self.device):
+            for part in torch.split(torch.from_numpy(frames), batch):
+                pixels = (part.permute(0, 3, 1, 2) * 2 - 1).to(self.device, self.dtype)
+                mean = self.bundle.vae.encode(_channels_last(pixels)).latent_dist.mean
+                parts.append((mean.float() - self.bundle.shift_factor) * self.bundle.scaling_factor)
+        return torch.cat(parts)
 
     @torch.inference_mode()
     def decode(self, z: Tensor, batch: int = 4) -> Pixels:
         """Latents [N, C, h, w] to frames float32 [N, H, W, 3] in 0..1."""
         parts = []
-        for part in torch.split(z / self.bundle.scaling_factor + self.bundle.shift_factor, batch):
-            pixels = self.bundle.vae.decode(_channels_last(part.to(self.device, self.dtype))).sample
-            parts.append((pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu())
+        with _memory_of(self.device):
+            for part in torch.split(z / self.bundle.scaling_factor + self.bundle.shift_factor, batch):
+                pixels = self.bundle.vae.decode(_channels_last(part.to(self.device, self.dtype))).sample
+                parts.append((pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu())
         return torch.cat(parts).numpy()
 
     def too_long(self, captions: Sequence[str]) -> list[str]:
@@ -103,7 +122,7 @@ class TorchEngine:
     def conditions(
         self,
         frames: Pixels,
-        mattes: Sequence[NDArray[np.float32]],
+        mattes: Iterable[NDArray[np.float32]],
         flow: FlowMethod,
         flow_attention: FlowAttention | None,
         cells: Cells = "nearest",
@@ -112,7 +131,7 @@ class TorchEngine:
 
         Args:
             frames: [N, H, W, 3] in 0..1 at model size.
-            mattes: N arrays [M, H', W'] in 0..1, of any size, later instances on top.
+            mattes: N arrays [M, H', W'] in 0..1, of any size, later instances on top; one at a time is looked at.
             flow: how motion is estimated.
             flow_attention: None leaves flow-guided attention out.
             cells: how mattes become masks, see `mive.networks.masks.resize_masks`.
@@ -124,24 +143,19 @@ class TorchEngine:
         each = [mask_pyramid(torch.from_numpy(matte)[:, None], wanted, cells) for matte in mattes]
         masks = {size: torch.cat([frame[size] for frame in each], 1).to(self.device) for size in wanted}
         paths: dict[Size, Tensor] = {}
-        if flow_attention is not None and len(frames) > 1:
-            moved = estimate_flow(frames, flow, device=self.device)
-            paths[sizes[0]] = trajectories(moved, sizes[0]).to(self.device)
-        depth = estimate_depth(self.bundle.depth, self.bundle.depth_config, frames)
-        hint = self._hint_embedding(_channels_last(depth.to(self.device, self.dtype)))
-        return Conditions(hint.clone(), masks, paths, flow_attention or "flatten")
+        with _memory_of(self.device):
+            if flow_attention is not None and len(frames) > 1:
+                moved = estimate_flow(frames, flow, device=self.device)
+                paths[sizes[0]] = trajectories(moved, sizes[0]).to(self.device)
+            depth = estimate_depth(self.bundle.depth, self.bundle.depth_config, frames)
+            hint = self._hint_embedding(_channels_last(depth.to(self.device, self.dtype)))
+        return Conditions(hint, masks, paths, flow_attention or "flatten")
 
     @torch.inference_mode()
     def output(self, call: Call, conditions: Conditions) -> Tensor:
         """See `Denoiser.output`."""
-        try:
+        with _memory_of(self.device):
             return self._output(call, conditions)
-        except torch.OutOfMemoryError as error:
-            raise OutOfMemory(
-                f"the model did not fit in the memory of {self.device}",
-                expected="room for one window of frames",
-                fix="Use a smaller window, a smaller model_size or instances_per_forward 1",
-            ) from error
 
     def _output(self, call: Call, conditions: Conditions) -> Tensor:
         items, frames = call.z.shape[:2]
@@ -162,7 +176,7 @@ class TorchEngine:
         with self.bundle.unet_context.given(inputs):
             output = self.bundle.unet(z, t, text, return_dict=False, **residuals)[0]
         noise: Tensor = output.float().unflatten(0, (items, frames)).to(call.z.device)
-        return noise.clone()
+        return noise
 
     def _inputs(self, call: Call, conditions: Conditions, roles: TokenRoles) -> FrameInputs:
         modulated = torch.tensor([i is not None for i in call.instances])
@@ -204,6 +218,22 @@ def model_size(width: int, height: int, short_side: int, multiple: int) -> Size:
     scale = short_side / min(width, height)
     rows, columns = (max(multiple, round(side * scale / multiple) * multiple) for side in (height, width))
     return rows, columns
+
+
+@contextmanager
+def _memory_of(device: torch.device) -> Iterator[None]:
+    """Tells what to do where a device has no memory left."""
+    try:
+        yield
+    except RuntimeError as error:
+        # On the CPU torch has no exception of its own for it.
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise OutOfMemory(
+            f"the model did not fit in the memory of {device}",
+            expected="room for one window of frames",
+            fix="Use a smaller window, a smaller model_size or instances_per_forward 1",
+        ) from error
 
 
 def _channels_last(x: Tensor) -> Tensor:

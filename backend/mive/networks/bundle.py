@@ -18,7 +18,7 @@ from transformers import AutoModelForDepthEstimation, CLIPModel, CLIPTextModel, 
 
 from mive.errors import BundleError, OutOfMemory
 from mive.networks.bundle_files import (
-    PARTS,
+    EDIT_PARTS,
     BundleConfig,
     find_bundle,
     find_part,
@@ -127,7 +127,7 @@ def load_bundle(
         OutOfMemory: the networks do not fit into the device's memory.
     """
     folder = find_bundle(name)
-    at = {part: find_part(folder, part) for part in PARTS if part != "clip"}
+    at = {part: find_part(folder, part) for part in EDIT_PARTS}
     layout = read_layout(at)
     schedule = _read_schedule(at["scheduler"] / "scheduler_config.json")
     depth_config = read_json(at["depth"] / "preprocessor_config.json")

@@ -38,6 +38,9 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Each part of a bundle: a configuration, and weights where the part is a network."""
 
+EDIT_PARTS: Final = tuple(part for part in PARTS if part != "clip")
+"""What an edit needs; only scores need CLIP."""
+
 _ADDED: Final = ("controlnet", "depth", "clip")
 """What MIVE needs besides what a plain Stable Diffusion folder holds."""
 
@@ -158,13 +161,15 @@ def read_config(folder: Path) -> BundleConfig:
 
 
 def hash_bundle(folder: Path) -> dict[str, str]:
-    """SHA-256 (hex) of every file of every part, wherever it lies, as "unet/config.json".
+    """SHA-256 (hex) of every file of the parts that an edit needs, wherever they lie, as "unet/config.json".
 
     Raises:
         BundleError: a part is missing, or a file cannot be read.
     """
     return {
-        f"{part}/{file}": digest for part in PARTS for file, digest in bundle_hashes(find_part(folder, part)).items()
+        f"{part}/{file}": digest
+        for part in EDIT_PARTS
+        for file, digest in bundle_hashes(find_part(folder, part)).items()
     }
 
 

@@ -42,18 +42,13 @@ def resize_masks(masks: Tensor, size: Size, cells: Cells = "nearest") -> Tensor:
     Returns:
         bool [M, N, h, w] with at most one instance per cell.
     """
-    hard = _on_top(_cut(masks))
-    small = _most_covering(hard, size) if cells == "touched" else _nearest(hard, size)
-    lost = hard.flatten(2).any(-1) & ~small.flatten(2).any(-1)
-    for m, n in reversed(lost.nonzero().tolist()):
-        covered = F.adaptive_avg_pool2d(hard[m, n].float()[None], size)[0]
-        _place(small[:, n], m, covered)
-    return small
+    return _resize(_on_top(_cut(masks)), size, cells)
 
 
 def mask_pyramid(masks: Tensor, sizes: Iterable[Size], cells: Cells = "nearest") -> dict[Size, Tensor]:
     """`resize_masks` to each of several sizes, e.g. `mive.networks.inflation.attention_sizes`."""
-    return {size: resize_masks(masks, size, cells) for size in sizes}
+    hard = _on_top(_cut(masks))
+    return {size: _resize(hard, size, cells) for size in sizes}
 
 
 def select_masks(pyramid: Mapping[Size, Tensor], items: Sequence[int | None]) -> dict[Size, Tensor]:
@@ -70,6 +65,16 @@ def select_masks(pyramid: Mapping[Size, Tensor], items: Sequence[int | None]) ->
         size: torch.stack([torch.zeros_like(masks[0]) if i is None else masks[i] for i in items])
         for size, masks in pyramid.items()
     }
+
+
+def _resize(hard: Tensor, size: Size, cells: Cells) -> Tensor:
+    """`resize_masks` for masks that are bool and disjoint already."""
+    small = _most_covering(hard, size) if cells == "touched" else _nearest(hard, size)
+    lost = hard.flatten(2).any(-1) & ~small.flatten(2).any(-1)
+    for m, n in reversed(lost.nonzero().tolist()):
+        covered = F.adaptive_avg_pool2d(hard[m, n].float()[None], size)[0]
+        _place(small[:, n], m, covered)
+    return small
 
 
 def _nearest(hard: Tensor, size: Size) -> Tensor:
@@ -93,8 +98,12 @@ def _cut(masks: Tensor) -> Tensor:
 
 def _on_top(masks: Tensor) -> Tensor:
     """Give each contested pixel to the last instance that claims it."""
-    later = masks.flip(0).cumsum(0).flip(0)
-    return masks & (later == 1)
+    top = torch.empty_like(masks)
+    free = torch.ones_like(masks[0])
+    for m in reversed(range(len(masks))):
+        top[m] = masks[m] & free
+        free &= ~masks[m]
+    return top
 
 
 def _place(cells: Tensor, m: int, covered: Tensor) -> None:

@@ -1,0 +1,124 @@
+"""Jobs and events as the store hands them out."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from mive.request import EditRequest, FrameRange
+
+Priority = Literal["interactive", "batch"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+Body: TypeAlias = Mapping[str, Any]
+
+PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "batch")
+"""In the order in which they are served."""
+
+FINISHED: Final[tuple[JobState, ...]] = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job as it is asked for.
+
+    Attributes:
+        owner: hash of the token that submits it.
+        request: what to do.
+        priority: interactive jobs come before all batch jobs.
+        key: idempotency key; the same key of the same owner names the same job.
+        deadline: when it must have started, in seconds since the epoch.
+    """
+
+    owner: str
+    request: EditRequest
+    priority: Priority = "batch"
+    key: str | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stands. Times are seconds since the epoch.
+
+    Attributes:
+        started: when it first started; deadlines only count before that.
+        ended: when it was done, failed or cancelled.
+        attempts: how often it was started.
+        cancelling: it runs, but is to stop at the next step.
+        window: frames per window instead of the request's, after it ran out of memory.
+        frames: what it edits, once its clip was opened.
+        last_event: sequence number of its latest event.
+        error: `MiveError.to_dict` of why it failed.
+        manifest: JSON of its manifest, once done.
+    """
+
+    id: str
+    owner: str
+    request: EditRequest
+    priority: Priority
+    state: JobState
+    deadline: float | None
+    created: float
+    updated: float
+    started: float | None
+    ended: float | None
+    attempts: int
+    cancelling: bool
+    window: int | None
+    frames: FrameRange | None
+    last_event: int
+    error: dict[str, str | None] | None
+    manifest: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will happen to it any more."""
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job.
+
+    Attributes:
+        sequence: counts the job's events from 1; leaves gaps where newer progress replaced older.
+        time: seconds since the epoch.
+        kind: "queued", a stage of `Progress`, "preview", "window_finished", "done", "failed" or "cancelled".
+        body: what else there is to say, under the names of the contract.
+    """
+
+    sequence: int
+    time: float
+    kind: str
+    body: Body
+
+
+def read_job(row: sqlite3.Row) -> Job:
+    """A row of the table ``jobs``."""
+    return Job(
+        id=row["id"],
+        owner=row["owner"],
+        request=EditRequest.from_json(row["request"]),
+        priority=PRIORITIES[row["priority"]],
+        state=row["state"],
+        deadline=row["deadline"],
+        created=row["created"],
+        updated=row["updated"],
+        started=row["started"],
+        ended=row["ended"],
+        attempts=row["attempts"],
+        cancelling=row["cancelling"] is not None,
+        window=row["window"],
+        frames=None if row["first"] is None else FrameRange(row["first"], row["last"]),
+        last_event=row["last_event"],
+        error=None if row["error"] is None else json.loads(row["error"]),
+        manifest=row["manifest"],
+    )
+
+
+def read_event(row: sqlite3.Row) -> Event:
+    """A row of the table ``events``."""
+    return Event(row["sequence"], row["time"], row["kind"], json.loads(row["body"]))

@@ -1,0 +1,50 @@
+"""What a worker process is told when it starts, and where a server's files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from mive._validation import Model, Number
+from mive.cache import DEFAULT_LIMIT as INVERSIONS_LIMIT
+from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
+from mive.settings import Count
+
+
+class Folders(Model):
+    """The data folder of a server; all its processes share it."""
+
+    data: Path = Field(description="the server's data folder")
+
+    @property
+    def jobs(self) -> Path:
+        """The job store's file."""
+        return self.data / "jobs.sqlite"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder of checkpoints per unfinished job."""
+        return self.data / "checkpoints"
+
+    @property
+    def results(self) -> Path:
+        """One folder of frames per job."""
+        return self.data / "results"
+
+    @property
+    def inversions(self) -> Path:
+        """The inversions of all sources."""
+        return self.data / "inversions"
+
+
+class WorkerOptions(Folders):
+    """The options of one worker process, passed as JSON."""
+
+    name: str = Field(description="the worker's name; no two processes ever share one")
+    device: str = Field(default="auto", description="the torch device")
+    bundle: str | None = Field(default=None, description="the bundle to load before the first job")
+    lease_seconds: Number = Field(default=15.0, gt=0, description="how long a silent worker keeps its job")
+    drain_seconds: Number = Field(default=30.0, ge=0, description="how long a job may go on after SIGTERM")
+    results_limit: Count = Field(default=RESULTS_LIMIT, description="bytes of finished jobs' frames")
+    inversions_limit: Count = Field(default=INVERSIONS_LIMIT, description="bytes of inversions")

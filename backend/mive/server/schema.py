@@ -1,0 +1,62 @@
+"""The tables of the job store, one script per version.
+
+A database's ``user_version`` is the number of scripts that were run on it. Scripts are only ever added.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        request TEXT NOT NULL,
+        priority INTEGER NOT NULL,
+        state TEXT NOT NULL DEFAULT 'queued',
+        key TEXT,
+        deadline REAL,
+        created REAL NOT NULL,
+        updated REAL NOT NULL,
+        started REAL,
+        ended REAL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        fruitless INTEGER NOT NULL DEFAULT 0,
+        cancelling TEXT,
+        window INTEGER,
+        first INTEGER,
+        last INTEGER,
+        last_event INTEGER NOT NULL DEFAULT 0,
+        error TEXT,
+        manifest TEXT,
+        UNIQUE (owner, key)
+    );
+    CREATE INDEX jobs_by_state ON jobs (state, priority, number);
+    CREATE INDEX jobs_by_owner ON jobs (owner, number);
+    CREATE TABLE leases (
+        job TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+        worker TEXT NOT NULL,
+        expires REAL NOT NULL
+    );
+    CREATE TABLE events (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        sequence INTEGER NOT NULL,
+        time REAL NOT NULL,
+        kind TEXT NOT NULL,
+        slot TEXT,
+        body TEXT NOT NULL,
+        PRIMARY KEY (job, sequence)
+    ) WITHOUT ROWID;
+    CREATE TABLE workers (
+        name TEXT PRIMARY KEY,
+        device TEXT NOT NULL,
+        state TEXT NOT NULL,
+        error TEXT,
+        updated REAL NOT NULL
+    );
+    """,
+)
+"""``fruitless`` counts starts since the last checkpoint, ``cancelling`` says why a running job is to stop, and
+``window`` replaces the request's after an edit ran out of memory."""

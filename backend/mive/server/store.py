@@ -1,0 +1,178 @@
+"""The jobs of all owners, as clients see them; :mod:`mive.server.leases` is the workers' side."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from pathlib import Path
+
+from mive.server.database import Clock, Database
+from mive.server.errors import JobNotFound, KeyReused, QueueFull
+from mive.server.events import add_event, end_job
+from mive.server.jobs import PRIORITIES, Event, Job, Submission, read_event, read_job
+from mive.server.leases import Leases
+
+RETRY_SECONDS = 5.0
+"""When to try again while the queue is full."""
+
+
+class JobStore:
+    """Jobs in one SQLite file; threads and processes may use it at once.
+
+    Every query names an owner and sees that owner's jobs only.
+
+    Args:
+        path: of the database.
+        queue_limit: jobs that may wait, of all owners.
+        owner_limit: jobs that may wait or run, of one owner; None is no limit.
+        clock: seconds since the epoch.
+
+    Raises:
+        StoreError, OutputError: as `Database`.
+    """
+
+    def __init__(
+        self, path: Path, queue_limit: int = 64, owner_limit: int | None = None, clock: Clock = time.time
+    ) -> None:
+        self.database = Database(path, clock)
+        self.leases = Leases(self.database)
+        self.queue_limit = queue_limit
+        self.owner_limit = owner_limit
+
+    def close(self) -> None:
+        self.database.close()
+
+    def submit(self, asked: Submission) -> tuple[Job, bool]:
+        """Queue a job, and say whether it is new: its idempotency key may name one that was submitted before.
+
+        Raises:
+            KeyReused: the key's job has another request.
+            QueueFull: too many jobs wait, or too many are the owner's.
+            OutputError: the store cannot be written.
+        """
+        request = asked.request.to_json()
+        # Reading first refuses at once, without waiting for those who write.
+        known = self._known(asked, request)
+        if known is not None:
+            return known, False
+        self._check_room(asked.owner)
+        now, job = self.database.now(), uuid.uuid4().hex
+        with self.database.transaction() as write:
+            known = self._known(asked, request)
+            if known is not None:
+                return known, False
+            self._check_room(asked.owner)
+            write.execute(
+                "INSERT INTO jobs (id, owner, request, priority, key, deadline, created, updated) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (job, asked.owner, request, PRIORITIES.index(asked.priority), asked.key, asked.deadline, now, now),
+            )
+            add_event(write, job, now, "queued", {"attempts": 0})
+        return self.get(asked.owner, job), True
+
+    def get(self, owner: str, job: str) -> Job:
+        """A job of the owner.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+        """
+        return read_job(self._row(owner, job))
+
+    def jobs(self, owner: str, limit: int = 100, before: str | None = None) -> list[Job]:
+        """The owner's jobs, newest first.
+
+        Args:
+            limit: how many at most.
+            before: only jobs older than this one of the owner's.
+
+        Raises:
+            JobNotFound: ``before`` is none of the owner's.
+        """
+        below = 2**63 - 1 if before is None else self._row(owner, before)["number"]
+        rows = self.database.read(
+            "SELECT * FROM jobs WHERE owner = ? AND number < ? ORDER BY number DESC LIMIT ?", owner, below, limit
+        )
+        return [read_job(row) for row in rows]
+
+    def position(self, owner: str, job: str) -> int | None:
+        """How many jobs start before it (0: it is next); None where it does not wait.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+        """
+        row = self._row(owner, job)
+        if row["state"] != "queued":
+            return None
+        ahead = self.database.read(
+            "SELECT count(*) FROM jobs WHERE state = 'queued' AND (priority, number) < (?, ?)",
+            row["priority"],
+            row["number"],
+        )
+        return int(ahead[0][0])
+
+    def waiting(self) -> int:
+        """How many jobs are queued, of all owners."""
+        return int(self.database.read("SELECT count(*) FROM jobs WHERE state = 'queued'")[0][0])
+
+    def cancel(self, owner: str, job: str, reason: str = "Its user cancelled it") -> Job:
+        """Stop a job: one that waits at once, one that runs at its next step, a finished one not at all.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+            OutputError: the store cannot be written.
+        """
+        with self.database.transaction() as write:
+            row = self._row(owner, job)
+            if row["state"] == "queued":
+                end_job(write, job, self.database.now(), "cancelled", {"reason": reason})
+            elif row["state"] == "running":
+                write.execute("UPDATE jobs SET cancelling = ? WHERE id = ?", (reason, job))
+        return self.get(owner, job)
+
+    def events(self, owner: str, job: str, after: int = 0, limit: int = 100) -> list[Event]:
+        """The job's events with a higher sequence number than ``after``, oldest first, ``limit`` at most.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+        """
+        self._row(owner, job)
+        rows = self.database.read(
+            "SELECT * FROM events WHERE job = ? AND sequence > ? ORDER BY sequence LIMIT ?", job, after, limit
+        )
+        return [read_event(row) for row in rows]
+
+    def _row(self, owner: str, job: str) -> sqlite3.Row:
+        rows = self.database.read("SELECT * FROM jobs WHERE id = ? AND owner = ?", job, owner)
+        if not rows:
+            raise JobNotFound(job)
+        return rows[0]
+
+    def _known(self, asked: Submission, request: str) -> Job | None:
+        if asked.key is None:
+            return None
+        rows = self.database.read("SELECT * FROM jobs WHERE owner = ? AND key = ?", asked.owner, asked.key)
+        if not rows:
+            return None
+        if rows[0]["request"] != request:
+            raise KeyReused
+        return read_job(rows[0])
+
+    def _check_room(self, owner: str) -> None:
+        if self.waiting() >= self.queue_limit:
+            raise QueueFull(
+                f"the queue is full: {self.queue_limit} jobs wait",
+                expected="room for one more",
+                fix=f"Try again in {RETRY_SECONDS:.0f} seconds",
+                retry_after=RETRY_SECONDS,
+            )
+        if self.owner_limit is None:
+            return
+        sql = "SELECT count(*) FROM jobs WHERE owner = ? AND state IN ('queued', 'running')"
+        if self.database.read(sql, owner)[0][0] >= self.owner_limit:
+            raise QueueFull(
+                f"{self.owner_limit} jobs of this token wait or run",
+                expected="fewer",
+                fix="Wait until one is done, or cancel one",
+                retry_after=RETRY_SECONDS,
+            )

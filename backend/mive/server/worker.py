@@ -1,0 +1,214 @@
+"""A worker process: ``python -m mive.server.worker OPTIONS``, with `WorkerOptions` as JSON."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from mive.cache import InversionCache
+from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
+from mive.server.jobs import Job
+from mive.server.leases import LeaseLost
+from mive.server.options import Folders, WorkerOptions
+from mive.server.results import DEFAULT_LIMIT, Results
+from mive.server.store import JobStore
+from mive.server.task import Rendered, Renderer
+from mive.server.watch import Drained, Watch, heartbeat
+
+POLL_SECONDS = 0.05
+"""How often an idle worker looks for a job."""
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Takes jobs from the store and edits them, one after the other.
+
+    Args:
+        name: no two processes share one.
+        store: the job store.
+        folders: where checkpoints and results lie.
+        renderer: edits them.
+        lease_seconds: how long the jobs of a worker that is silent stay its own.
+        results_limit: bytes that finished jobs' frames may take.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        store: JobStore,
+        folders: Folders,
+        renderer: Renderer,
+        lease_seconds: float = 15.0,
+        results_limit: int = DEFAULT_LIMIT,
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.folders = folders
+        self.renderer = renderer
+        self.lease_seconds = lease_seconds
+        self.results = Results(folders.results, results_limit)
+        self._drained_at: float | None = None
+
+    def drain(self, seconds: float) -> None:
+        """Take no more jobs; the running one ends, or is at a checkpoint after ``seconds`` and one step.
+
+        It only sets a number, so that a signal handler may call it.
+        """
+        self._drained_at = time.monotonic() + seconds
+
+    def run(self) -> None:
+        """Edit jobs until drained."""
+        while self._drained_at is None:
+            try:
+                worked = self.step()
+            except OutputError as error:
+                log.error("%s", error)
+                worked = False
+            if not worked:
+                time.sleep(POLL_SECONDS)
+
+    def step(self) -> bool:
+        """Edit the next job, if there is one.
+
+        Whatever becomes of the job is told in the store. Only what makes the process useless is raised: a device that
+        cannot free the job's memory.
+        """
+        job = self.store.leases.claim(self.name, self.lease_seconds)
+        if job is None:
+            return False
+        log.info("job %s: start %d on %s", job.id, job.attempts, self.name)
+        with heartbeat(self.store.leases, job.id, self.name, self.lease_seconds):
+            self._edit(job)
+        self.renderer.free()
+        return True
+
+    def _edit(self, job: Job) -> None:
+        leases = self.store.leases
+        try:
+            self._finish(job, self._render(job))
+        except LeaseLost:
+            log.warning("job %s: another worker has it now", job.id)
+        except Drained:
+            log.info("job %s: stopped at a checkpoint", job.id)
+            leases.release(job.id, self.name)
+        except Cancelled as error:
+            reason = error.what
+            self._end(job, lambda: leases.cancelled(job.id, self.name, reason))
+        except MiveError as error:
+            self._fail(job, error)
+        except Exception as error:
+            log.exception("job %s: unexpected error", job.id)
+            self._fail(job, _unexpected(error))
+
+    def _render(self, job: Job) -> Rendered:
+        """Edit it; out of memory, once more from the start with half the window."""
+        watch = Watch(self.store.leases, job, self.name, self._out_of_time)
+        checkpoints, results = self.folders.checkpoints / job.id, self.results.of(job.id)
+        try:
+            return self.renderer.render(watch.task(job.window, checkpoints, results))
+        except OutOfMemory:
+            half = None if job.window is not None else self.renderer.half_window(job.request)
+            if half is None:
+                raise
+        # Here the error, and with it all that its frames held, is gone.
+        self.renderer.free()
+        log.warning("job %s: out of memory, once more with windows of %d frames", job.id, half)
+        self.store.leases.narrow(job.id, self.name, half)
+        self._clear(job)
+        return self.renderer.render(watch.task(half, checkpoints, results))
+
+    def _finish(self, job: Job, rendered: Rendered) -> None:
+        self.results.of(job.id).finish()
+        frames = rendered.manifest.frames
+        body = {"first": frames.first, "last": frames.last, "warnings": rendered.warnings}
+        self.store.leases.done(job.id, self.name, rendered.manifest.to_json(), body)
+        log.info("job %s: done", job.id)
+        shutil.rmtree(self.folders.checkpoints / job.id, ignore_errors=True)
+        self.results.prune(keep=job.id)
+
+    def _fail(self, job: Job, error: MiveError) -> None:
+        log.info("job %s: %s", job.id, type(error).__name__)
+        self._end(job, lambda: self.store.leases.failed(job.id, self.name, error))
+
+    def _end(self, job: Job, tell: Callable[[], None]) -> None:
+        """Tell how the job ended, and remove what it made. On a full disk only removing makes room for telling."""
+        try:
+            try:
+                tell()
+            except OutputError:
+                self._clear(job)
+                tell()
+        except LeaseLost:
+            return
+        except OutputError as error:
+            log.error("job %s: its end could not be told, so it will run again: %s", job.id, error)
+        self._clear(job)
+
+    def _clear(self, job: Job) -> None:
+        self.results.of(job.id).clear()
+        shutil.rmtree(self.folders.checkpoints / job.id, ignore_errors=True)
+
+    def _out_of_time(self) -> bool:
+        return self._drained_at is not None and time.monotonic() >= self._drained_at
+
+
+def _unexpected(error: Exception) -> EngineError:
+    return EngineError(
+        f"the edit ended with an unexpected {type(error).__name__}",
+        expected="no such error; it is a fault of MIVE",
+        fix="Look for the job's id in the server's log, and report what it says there",
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a worker until SIGTERM, SIGINT or the end of standard input, which means that its supervisor died.
+
+    Returns:
+        0, or the exit code of the error that kept it from starting.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    options = WorkerOptions.from_json(arguments[0])
+    store = JobStore(options.jobs)
+    leases = store.leases
+    try:
+        leases.announce(options.name, options.device, "loading")
+        renderer = _make_renderer(options)
+    except MiveError as error:
+        log.error("%s", error)
+        leases.announce(options.name, options.device, "failed", error)
+        return error.exit_code
+    worker = Worker(options.name, store, options, renderer, options.lease_seconds, options.results_limit)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.drain(options.drain_seconds))
+    threading.Thread(target=_await_end, args=(worker,), daemon=True).start()
+    leases.announce(options.name, options.device, "ready")
+    worker.run()
+    leases.announce(options.name, options.device, "stopped")
+    return 0
+
+
+def _make_renderer(options: WorkerOptions) -> Renderer:
+    # Here, because torch takes seconds to import and the supervisor never needs it.
+    from mive.server.renderer import EditRenderer
+
+    renderer = EditRenderer(options.device, InversionCache(options.inversions, options.inversions_limit))
+    if options.bundle is not None:
+        renderer.load(options.bundle)
+    return renderer
+
+
+def _await_end(worker: Worker) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    worker.drain(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

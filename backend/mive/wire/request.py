@@ -1,0 +1,177 @@
+"""Edit requests as messages and back, without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mive.errors import RequestError
+from mive.request import EditRequest, FrameRange, Instance, Settings
+from mive.v1 import edit_pb2, media_pb2, mive_pb2
+from mive.wire.words import fill, joined, refuse_unknown, values_of
+
+Source = media_pb2.ClipSource | media_pb2.MatteSource
+"""Where a clip or mattes come from."""
+
+NameSource = Callable[[Source, str], str]
+"""Gives a source, found in the field of that path, the path under which the request holds it."""
+
+
+def request_to_message(
+    request: EditRequest,
+    *,
+    clip: media_pb2.ClipSource | None = None,
+    mattes: media_pb2.MatteSource | None = None,
+    instance_mattes: Mapping[int, media_pb2.MatteSource] | None = None,
+) -> edit_pb2.EditRequest:
+    """The request as a message.
+
+    Args:
+        clip: where the clip comes from, in place of the request's path.
+        mattes: likewise for the ID mattes.
+        instance_mattes: likewise for instances' own mattes, by instance id.
+
+    Raises:
+        RequestError: a number or text that the contract cannot carry.
+    """
+    message = edit_pb2.EditRequest(settings=settings_to_message(request.settings))
+    fill(message, {"global_caption": request.global_caption, "bundle": request.bundle})
+    if clip is not None:
+        message.clip.CopyFrom(clip)
+    else:
+        fill(message.clip, {"path": request.clip}, "clip")
+    if request.frames is not None:
+        message.frames.CopyFrom(range_to_message(request.frames))
+    _set_matte(message.mattes, request.mattes, mattes, "mattes")
+    for index, instance in enumerate(request.instances):
+        source = (instance_mattes or {}).get(instance.id)
+        message.instances.append(instance_to_message(instance, matte=source, at=f"instances[{index}]"))
+    return message
+
+
+def request_from_message(
+    message: edit_pb2.EditRequest, *, bundle: str = "tiny", name_source: NameSource | None = None
+) -> EditRequest:
+    """The request that a message holds.
+
+    Args:
+        bundle: for a message that leaves it open.
+        name_source: names clips and mattes; without it only paths are taken.
+
+    Raises:
+        RequestError: naming the field at fault as a path, such as ``instances[1].caption``.
+    """
+    refuse_unknown(message)
+    name = name_source or server_path
+    fields = {"bundle": bundle, **values_of(message), "settings": values_of(message.settings)}
+    if message.HasField("clip"):
+        fields["clip"] = name(message.clip, "clip")
+    if message.HasField("mattes"):
+        fields["mattes"] = name(message.mattes, "mattes")
+    if message.HasField("frames"):
+        fields["frames"] = values_of(message.frames)
+    fields["instances"] = tuple(
+        _instance_fields(instance, f"instances[{index}]", name) for index, instance in enumerate(message.instances)
+    )
+    return EditRequest(**fields)
+
+
+def server_path(source: Source, field: str) -> str:
+    """The path that a source names.
+
+    Raises:
+        RequestError: it names none.
+    """
+    kind = source.WhichOneof("source")
+    if kind == "path":
+        return source.path
+    raise RequestError(
+        f"the source is {kind}, which is not a path" if kind else "no source is given",
+        expected="a path that the server may read",
+        fix='Set "path"',
+        field=field,
+    )
+
+
+def instance_to_message(
+    instance: Instance, *, matte: media_pb2.MatteSource | None = None, at: str = "instance"
+) -> edit_pb2.Instance:
+    """The instance as a message, with ``matte`` in place of its own path where it is given."""
+    message = edit_pb2.Instance()
+    fill(message, instance.model_dump(by_alias=True, exclude={"matte"}), at)
+    _set_matte(message.matte, instance.matte, matte, f"{at}.matte")
+    return message
+
+
+def instance_from_message(message: edit_pb2.Instance, *, name_source: NameSource | None = None) -> Instance:
+    """The instance that a message holds.
+
+    Raises:
+        RequestError: naming the field at fault.
+    """
+    refuse_unknown(message)
+    return Instance(**_instance_fields(message, "", name_source or server_path))
+
+
+def settings_to_message(settings: Settings) -> edit_pb2.Settings:
+    """The settings as a message; what is open stays unset."""
+    message = edit_pb2.Settings()
+    fill(message, settings.model_dump(by_alias=True), "settings")
+    return message
+
+
+def settings_from_message(message: edit_pb2.Settings) -> Settings:
+    """The settings that a message holds.
+
+    Raises:
+        RequestError: naming the field at fault.
+    """
+    refuse_unknown(message)
+    return Settings(**values_of(message))
+
+
+def range_to_message(frames: FrameRange, at: str = "frames") -> edit_pb2.FrameRange:
+    """The range as a message.
+
+    Raises:
+        RequestError: a number is 2^32 or more.
+    """
+    message = edit_pb2.FrameRange()
+    fill(message, {"first": frames.first, "last": frames.last}, at)
+    return message
+
+
+def range_from_message(message: edit_pb2.FrameRange, at: str = "frames") -> FrameRange:
+    """The range that a message holds.
+
+    Raises:
+        RequestError: it runs backwards.
+    """
+    refuse_unknown(message, at)
+    try:
+        return FrameRange(message.first, message.last)
+    except RequestError as error:
+        field = joined(at, error.field) if error.field else at
+        raise RequestError(error.what, expected=error.expected, fix=error.fix, field=field) from None
+
+
+def with_handles(frames: FrameRange, handles: mive_pb2.Handles, clip_frames: int) -> FrameRange:
+    """The range and its handles, as far as a clip of ``clip_frames`` frames has them."""
+    last = min(frames.last + handles.after, max(clip_frames - 1, frames.last))
+    return FrameRange(max(frames.first - handles.before, 0), last)
+
+
+def _instance_fields(message: edit_pb2.Instance, at: str, name: NameSource) -> dict[str, Any]:
+    fields = values_of(message)
+    if message.HasField("matte"):
+        fields["matte"] = name(message.matte, joined(at, "matte"))
+    return fields
+
+
+def _set_matte(
+    target: media_pb2.MatteSource, path: str | None, source: media_pb2.MatteSource | None, field: str
+) -> None:
+    if source is not None:
+        target.CopyFrom(source)
+    elif path is not None:
+        fill(target, {"path": path}, field)
