@@ -15,7 +15,7 @@ from tests.networks import sd15
 from mive.cache import InversionCache
 from mive.edit import EditResult, run_edit
 from mive.editor import Checkpoint, Editor
-from mive.errors import MatteError, MediaError
+from mive.errors import MatteError, MediaError, OutputError
 from mive.manifest import read_manifest
 from mive.media import open_clip, open_mattes, open_writer
 from mive.media.info import ClipInfo
@@ -260,3 +260,15 @@ def test_real_footage_keeps_its_plate(shared: Callable[[str], Path], bundle: Pat
         clip.read(FrameRange(20, 23)), frames_of(tmp_path / "out.mkv"), mattes, strict=True
     ):
         assert np.array_equal(before[alpha.sum(0) == 0], after[alpha.sum(0) == 0])
+
+
+def test_a_manifest_that_cannot_be_written_does_not_lose_the_output(
+    shot: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OutputError("there is no space left", fix="Make room")
+
+    monkeypatch.setattr("mive.edit.write_manifest", fail)
+    with pytest.raises(OutputError, match=r"is complete, but its manifest is not.*Make room"):
+        run_edit(request(shot, bundle), tmp_path / "out.mkv")
+    assert len(frames_of(tmp_path / "out.mkv")) == 6

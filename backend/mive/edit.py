@@ -10,7 +10,7 @@ import numpy as np
 
 from mive.cache import InversionCache
 from mive.editor import Editor
-from mive.errors import MediaError
+from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
 from mive.media import Clip, Codec, open_clip, open_mattes, open_writer
 from mive.networks.bundle_files import find_bundle
@@ -49,7 +49,8 @@ def run_edit(
     """Edit a clip as a request says and write the frames and their manifest.
 
     Everything that can be wrong with request, media, output and bundle is found before the first denoising step. On
-    any error or interrupt nothing of the output is left behind.
+    any error or interrupt until then nothing of the output is left behind. The manifest comes last: if it cannot be
+    written, the finished output stays and the error says so.
 
     Args:
         request: the whole edit.
@@ -80,7 +81,14 @@ def run_edit(
             clock.lap("write")
         manifest = editor.manifest(clip, mattes, frames, out, digest.hexdigest(), clock.rounded())
     path = manifest_path(out)
-    write_manifest(manifest, path)
+    try:
+        write_manifest(manifest, path)
+    except OutputError as error:
+        raise OutputError(
+            f"{out} is complete, but its manifest is not: {error.what}",
+            expected=error.expected,
+            fix=error.fix or "Make room or give permission, and render again if you need the manifest",
+        ) from error
     return EditResult(out, path, len(frames), clock.rounded(), (*editor.warnings, *writer.warnings))
 
 

@@ -19,7 +19,7 @@ from mive.engines.denoiser import Conditions
 from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, model_frame, model_size
 from mive.manifest import BundleRecord, Manifest
 from mive.media import Clip, Mattes, content_hash, inward_feather, paste, to_float
-from mive.networks.bundle import load_bundle
+from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import hash_bundle
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
@@ -92,6 +92,23 @@ class Editor:
         device = choose_device(settings.device)
         dtype = choose_dtype(settings.precision, device)
         bundle = load_bundle(folder, device=device, dtype=dtype, control_attention=settings.control_attention)
+        return cls.with_bundle(request, settings, bundle, hash_bundle(folder), cache, clock)
+
+    @classmethod
+    def with_bundle(
+        cls,
+        request: EditRequest,
+        settings: ResolvedSettings,
+        bundle: Bundle,
+        hashes: Mapping[str, str],
+        cache: InversionCache,
+        clock: Clock,
+    ) -> Editor:
+        """An editor on networks that are loaded already, with the device, precision and control attention they have.
+
+        Args:
+            hashes: of the bundle's files, as `hash_bundle` gives them.
+        """
         engine = TorchEngine(bundle, settings.control_scale)
         grids = make_grids(bundle.schedule, settings.steps, settings.inversion_steps)
         plan = make_plan(settings)
@@ -99,7 +116,7 @@ class Editor:
             f'the caption "{caption[:60]}…" is longer than the model takes; its end is ignored'
             for caption in engine.too_long([instance.caption for instance in _instances(request, settings)])
         ]
-        return cls(request, settings, hash_bundle(folder), engine, cache, grids, plan, clock, warnings)
+        return cls(request, settings, hashes, engine, cache, grids, plan, clock, warnings)
 
     def run(
         self,

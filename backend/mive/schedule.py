@@ -215,6 +215,7 @@ PLANS: Final[Mapping[str, Rhythm]] = MappingProxyType(
         "reinvert_3_0": Rhythm(reinversion=3, tail_reinversion=0),
         "reinvert_3_1": Rhythm(tail_reinversion=1),
         "reinvert_3_3": Rhythm(tail_reinversion=3),
+        # Table 8 (e) marks 2D at the tail only; read here as all of the re-inversion.
         "reinvert_2d": Rhythm(inflated=False),
         "lps_4": Rhythm(lps=4),
     }

@@ -135,7 +135,7 @@ class Settings(Model):
         default=None, description="what ControlNet's self-attention sees: all frames or one"
     )
     control_scale: Weight | None = Field(default=None, description="the weight of ControlNet")
-    seed: Seed | None = Field(default=None, description="the seed")
+    seed: Seed | None = Field(default=None, description="the seed of the noise that variation brings in")
     variation: Share | None = Field(
         default=None,
         description="the share of inverted noise inside the mattes that seeded noise replaces",

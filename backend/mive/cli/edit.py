@@ -51,7 +51,9 @@ def edit(
         str | None,
         typer.Option(metavar="draft|standard|paper", help="How many steps. [default: standard]"),
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of the noise.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Of the noise that --set variation=0..1 mixes in.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as steps=30."),
