@@ -2,6 +2,7 @@
 # make test   lint, types and the quick tests: what must be green before every commit
 # make lint   ruff and mypy only
 # make test-slow   the tests that take longer than five seconds
+# make soak   the tests that take minutes and are not part of CI
 # make proto       the contract's Python code, built from proto/ (the others call it)
 # make proto-baseline   records the contract as it is now: what later versions must stay compatible with
 
@@ -14,13 +15,13 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint test-slow proto proto-baseline clean
+.PHONY: demo test lint test-slow proto proto-baseline clean soak
 
 demo: $(VENV)/server.stamp
 	$(BIN)/mive demo --out out/demo
 
 test: lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not soak"
 
 lint: $(VENV)/proto.stamp
 	$(BIN)/ruff check .
@@ -28,7 +29,10 @@ lint: $(VENV)/proto.stamp
 	$(BIN)/mypy
 
 test-slow: $(VENV)/proto.stamp
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not soak"
+
+soak: $(VENV)/dev.stamp $(VENV)/proto.stamp
+	$(PYTEST) -m soak
 
 proto: $(VENV)/proto.stamp
 

@@ -20,7 +20,7 @@ Clock = Callable[[], float]
 
 
 class Database:
-    """A connection in WAL mode with every commit on disk (``synchronous=FULL``), brought to the newest schema.
+    """A connection in WAL mode brought to the newest schema.
 
     Args:
         path: the file; it and its folder are made, readable by this user only.
@@ -48,7 +48,6 @@ class Database:
         self._connection.row_factory = sqlite3.Row
         try:
             _enter_wal(self._connection)
-            self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA foreign_keys=ON")
             with self.transaction() as write:
                 _migrate(write, path)
@@ -64,14 +63,18 @@ class Database:
             raise
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """A write transaction; all of it happens or, on any exception, nothing.
+
+        Args:
+            durable: it is on the disk when this ends; else a power failure (but no crash) may undo it.
 
         Raises:
             OutputError: the disk is full or cannot be written.
         """
         with self._lock:
             try:
+                self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")

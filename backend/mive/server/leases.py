@@ -105,7 +105,7 @@ class Leases:
         Raises:
             LeaseLost: the job is not the worker's any more.
         """
-        with self._holding(job, worker) as write:
+        with self._holding(job, worker, durable=False) as write:
             write.execute("UPDATE leases SET expires = ? WHERE job = ?", (self._database.now() + seconds, job))
 
     def cancelling(self, job: str, worker: str) -> str | None:
@@ -128,7 +128,8 @@ class Leases:
         Raises:
             LeaseLost: the job is not the worker's any more.
         """
-        with self._holding(job, worker) as write:
+        # Progress is no loss, and comes too often to wait for the disk.
+        with self._holding(job, worker, durable=slot is None) as write:
             add_event(write, job, self._database.now(), kind, body, slot)
 
     def opened(self, job: str, worker: str, frames: FrameRange) -> None:
@@ -146,7 +147,7 @@ class Leases:
         Raises:
             LeaseLost: the job is not the worker's any more.
         """
-        with self._holding(job, worker) as write:
+        with self._holding(job, worker, durable=False) as write:
             write.execute("UPDATE jobs SET fruitless = 0 WHERE id = ?", (job,))
 
     def narrow(self, job: str, worker: str, window: int) -> None:
@@ -228,12 +229,12 @@ class Leases:
         ]
 
     @contextlib.contextmanager
-    def _holding(self, job: str, worker: str) -> Iterator[sqlite3.Connection]:
+    def _holding(self, job: str, worker: str, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """A write transaction that fails unless the worker holds the job.
 
         An expired lease that nobody else took is still good: the work so far is worth keeping.
         """
-        with self._database.transaction() as write:
+        with self._database.transaction(durable) as write:
             held = write.execute("SELECT 1 FROM leases WHERE job = ? AND worker = ?", (job, worker)).fetchone()
             if held is None:
                 raise LeaseLost

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 
 from mive._validation import Model, Number
-from mive.cache import DEFAULT_LIMIT as INVERSIONS_LIMIT
 from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
 from mive.settings import Count
+
+INVERSIONS_LIMIT: Final = 8 * 2**30
+"""Bytes; as `mive.cache` has it, which needs torch."""
 
 
 class Folders(Model):

@@ -51,8 +51,8 @@ class EditRenderer:
         """See `Renderer.load`."""
         folder = find_bundle(bundle)
         with _memory(self.device):
-            bundle, _ = self._loaded(folder, Settings().resolved(bundle_defaults(folder)))
-            _warm_up(TorchEngine(bundle))
+            loaded, _ = self._loaded(folder, Settings().resolved(bundle_defaults(folder)))
+            _warm_up(TorchEngine(loaded))
 
     def half_window(self, request: EditRequest) -> int | None:
         """See `Renderer.half_window`."""

@@ -79,6 +79,7 @@ class JobResults:
         Raises:
             OutputError: the disk is full, or may not be written.
         """
+        remove_asides(self.folder)
         write_whole(self.folder / _FINISHED, (), "results")
 
     def clear(self) -> None:

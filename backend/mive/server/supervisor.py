@@ -57,9 +57,16 @@ class Supervisor:
     Args:
         leases: of the job store.
         options: one per device; the names are prefixes, since every process gets a name of its own.
+        program: what a process runs, with its options as one more argument.
     """
 
-    def __init__(self, leases: Leases, options: Sequence[WorkerOptions]) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        options: Sequence[WorkerOptions],
+        program: Sequence[str] = (sys.executable, "-m", "mive.server.worker"),
+    ) -> None:
+        self._program = program
         self._leases = leases
         self._slots = [_Slot(each) for each in options]
         self._names = [each.name for each in options]
@@ -109,7 +116,7 @@ class Supervisor:
 
     def _start(self, slot: _Slot, prefix: str) -> None:
         slot.options = slot.options.model_copy(update={"name": f"{prefix}-{secrets.token_hex(4)}"})
-        command = [sys.executable, "-m", "mive.server.worker", slot.options.to_json()]
+        command = [*self._program, slot.options.to_json()]
         # The worker reads its standard input to its end, which comes when this process dies, however it dies.
         # A session of its own keeps Ctrl-C of a terminal away: only the supervisor decides when it stops.
         slot.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -11,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from mive.cache import InversionCache
 from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
@@ -23,6 +23,9 @@ from mive.server.watch import Drained, Watch, heartbeat
 
 POLL_SECONDS = 0.05
 """How often an idle worker looks for a job."""
+
+TROUBLED_SECONDS = 1.0
+"""How long it waits besides while the job store cannot be written."""
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class Worker:
                 worked = self.step()
             except OutputError as error:
                 log.error("%s", error)
+                time.sleep(TROUBLED_SECONDS)
                 worked = False
             if not worked:
                 time.sleep(POLL_SECONDS)
@@ -97,7 +101,9 @@ class Worker:
             log.warning("job %s: another worker has it now", job.id)
         except Drained:
             log.info("job %s: stopped at a checkpoint", job.id)
-            leases.release(job.id, self.name)
+            # What cannot be told shows when the lease expires.
+            with contextlib.suppress(LeaseLost, OutputError):
+                leases.release(job.id, self.name)
         except Cancelled as error:
             reason = error.what
             self._end(job, lambda: leases.cancelled(job.id, self.name, reason))
@@ -196,6 +202,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _make_renderer(options: WorkerOptions) -> Renderer:
     # Here, because torch takes seconds to import and the supervisor never needs it.
+    from mive.cache import InversionCache
     from mive.server.renderer import EditRenderer
 
     renderer = EditRenderer(options.device, InversionCache(options.inversions, options.inversions_limit))

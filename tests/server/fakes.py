@@ -1,0 +1,73 @@
+"""Stand-ins for the parts of the service that need time, memory or a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mive.manifest import BundleRecord, Manifest
+from mive.progress import Progress
+from mive.request import EditRequest, FrameRange, Instance
+from mive.server.task import Rendered, Task
+
+ANNA, BEN = "hash-of-anna's-token", "hash-of-ben's-token"
+
+
+def a_request(caption: str = "a green cube") -> EditRequest:
+    return EditRequest(clip="clip.mkv", mattes="mattes", instances=(Instance(id=1, caption=caption),))
+
+
+@dataclass
+class FakeClock:
+    """Time that passes when a test says so."""
+
+    seconds: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@dataclass
+class FakeRenderer:
+    """Takes steps that do nothing and makes small grey frames.
+
+    Attributes:
+        step: called before every step with the task and the step's number.
+    """
+
+    steps: int = 4
+    frames: FrameRange = field(default_factory=lambda: FrameRange(10, 12))
+    step: Callable[[Task, int], None] = lambda task, number: None
+    windows: list[int | None] = field(default_factory=list)
+    freed: int = 0
+
+    def load(self, bundle: str) -> None:
+        pass
+
+    def half_window(self, request: EditRequest) -> int | None:
+        return 8
+
+    def free(self) -> None:
+        self.freed += 1
+
+    def render(self, task: Task) -> Rendered:
+        self.windows.append(task.window)
+        task.report(Progress("load", 1, 1))
+        task.opened(self.frames)
+        for number in range(self.steps):
+            self.step(task, number)
+            task.report(Progress("sampling", number + 1, self.steps))
+        for index in self.frames.indices():
+            task.results.write(index, np.full((4, 6, 3), index, np.uint8))
+        task.finished(self.frames, 1, 1)
+        return Rendered(self._manifest(task), ("the caption is long",))
+
+    def _manifest(self, task: Task) -> Manifest:
+        settings = task.request.settings.resolved({"model_size": 64})
+        return Manifest(
+            request=task.request, settings=settings, frames=self.frames, source_hash="", matte_hashes={},
+            bundle=BundleRecord(name="fake", files={}), device="cpu", precision="fp32", plan={}, seconds={}, outputs=(),
+            frames_hash=task.results.hash(self.frames),
+        )  # fmt: skip
