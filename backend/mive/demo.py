@@ -24,7 +24,7 @@ from mive.toyworld.clip import ToyClip, write_clip
 SEED: Final = 20_004_585
 """A scene that no part of the tiny bundle was trained on: a cup, a ball and a cylinder on paper."""
 
-FRAMES: Final = 8
+FRAMES: Final = 6
 SIZE: Final = (192, 192)
 PRESET: Final[Preset] = "standard"
 EDITS: Final = (("green", "checkered"), ("blue", "striped"), ("red", "striped"))
