@@ -96,7 +96,7 @@ class TorchEngine:
             OutOfMemory: as all that runs networks here does.
         """
         parts = []
-        with _memory_of(self.device):
+        with memory_of(self.device):
             for part in torch.split(torch.from_numpy(frames), batch):
                 pixels = (part.permute(0, 3, 1, 2) * 2 - 1).to(self.device, self.dtype)
                 mean = self.bundle.vae.encode(_channels_last(pixels)).latent_dist.mean
@@ -107,7 +107,7 @@ class TorchEngine:
     def decode(self, z: Tensor, batch: int = 4) -> Pixels:
         """Latents [N, C, h, w] to frames float32 [N, H, W, 3] in 0..1."""
         parts = []
-        with _memory_of(self.device):
+        with memory_of(self.device):
             for part in torch.split(z / self.bundle.scaling_factor + self.bundle.shift_factor, batch):
                 pixels = self.bundle.vae.decode(_channels_last(part.to(self.device, self.dtype))).sample
                 parts.append((pixels.float() / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).cpu())
@@ -143,7 +143,7 @@ class TorchEngine:
         each = [mask_pyramid(torch.from_numpy(matte)[:, None], wanted, cells) for matte in mattes]
         masks = {size: torch.cat([frame[size] for frame in each], 1).to(self.device) for size in wanted}
         paths: dict[Size, Tensor] = {}
-        with _memory_of(self.device):
+        with memory_of(self.device):
             if flow_attention is not None and len(frames) > 1:
                 moved = estimate_flow(frames, flow, device=self.device)
                 paths[sizes[0]] = trajectories(moved, sizes[0]).to(self.device)
@@ -154,7 +154,7 @@ class TorchEngine:
     @torch.inference_mode()
     def output(self, call: Call, conditions: Conditions) -> Tensor:
         """See `Denoiser.output`."""
-        with _memory_of(self.device):
+        with memory_of(self.device):
             return self._output(call, conditions)
 
     def _output(self, call: Call, conditions: Conditions) -> Tensor:
@@ -221,13 +221,14 @@ def model_size(width: int, height: int, short_side: int, multiple: int) -> Size:
 
 
 @contextmanager
-def _memory_of(device: torch.device) -> Iterator[None]:
-    """Tells what to do where a device has no memory left."""
+def memory_of(device: torch.device) -> Iterator[None]:
+    """Every way of running out of a device's memory as the one typed error, which says what to do."""
     try:
         yield
-    except RuntimeError as error:
-        # On the CPU torch has no exception of its own for it.
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        # torch tells of a full main memory with a plain RuntimeError.
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not known and "DefaultCPUAllocator" not in str(error):
             raise
         raise OutOfMemory(
             f"the model did not fit in the memory of {device}",

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import gc
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,14 @@ from mive import __version__
 from mive.cache import InversionCache
 from mive.editor import Checkpoint, Editor
 from mive.engines.denoiser import Call, Conditions
-from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype
-from mive.errors import EngineError, OutOfMemory
+from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, memory_of
+from mive.errors import EngineError
 from mive.media import Clip, Mattes, open_clip, open_mattes
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import PARTS, find_bundle, find_part, hash_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, ResolvedSettings, Settings
-from mive.schedule import make_grids, make_plan
 from mive.server.checkpoints import Checkpoints
 from mive.server.task import Rendered, Task
 from mive.windows import Window, make_windows
@@ -50,7 +49,7 @@ class EditRenderer:
     def load(self, bundle: str) -> None:
         """See `Renderer.load`."""
         folder = find_bundle(bundle)
-        with _memory(self.device):
+        with memory_of(self.device):
             loaded, _ = self._loaded(folder, Settings().resolved(bundle_defaults(folder)))
             _warm_up(TorchEngine(loaded))
 
@@ -62,7 +61,7 @@ class EditRenderer:
 
     def render(self, task: Task) -> Rendered:
         """See `Renderer.render`."""
-        with _memory(self.device):
+        with memory_of(self.device):
             return self._render(task)
 
     def free(self) -> None:
@@ -139,16 +138,7 @@ class EditRenderer:
     def _editor(self, request: EditRequest, settings: ResolvedSettings, folder: Path, clock: Clock) -> Editor:
         """As `Editor.load`, with networks that may be loaded already."""
         bundle, hashes = self._loaded(folder, settings)
-        engine = TorchEngine(bundle, settings.control_scale)
-        grids = make_grids(bundle.schedule, settings.steps, settings.inversion_steps)
-        captions = (
-            (request.global_caption,) if settings.caption_mode == "global" else [i.caption for i in request.instances]
-        )
-        warnings = [
-            f'the caption "{caption[:60]}…" is longer than the model takes; its end is ignored'
-            for caption in engine.too_long(captions)
-        ]
-        return Editor(request, settings, hashes, engine, self.cache, grids, make_plan(settings), clock, warnings)
+        return Editor.with_bundle(request, settings, bundle, hashes, self.cache, clock)
 
     def _loaded(self, folder: Path, settings: ResolvedSettings) -> tuple[Bundle, Mapping[str, str]]:
         """The bundle and its files' hashes."""
@@ -195,19 +185,3 @@ def _fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:
     files = [path for part in PARTS if part != "clip" for path in sorted(find_part(folder, part).rglob("*"))]
     stats = [(str(path), path.stat()) for path in files if path.is_file()]
     return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
-
-
-@contextlib.contextmanager
-def _memory(device: torch.device) -> Iterator[None]:
-    """Every way of running out of memory as the one typed error."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # torch tells of a full main memory with a plain RuntimeError.
-        if type(error) is RuntimeError and "DefaultCPUAllocator" not in str(error):
-            raise
-        raise OutOfMemory(
-            f"the edit did not fit in the memory of {device}",
-            expected="room for one window of frames",
-            fix="Use a smaller window, a smaller model_size or instances_per_forward 1",
-        ) from error
