@@ -43,6 +43,7 @@ def write_bundle(
     }
     for name, network in networks.items():
         network.to(dtype=torch.float16).save_pretrained(folder / name)
+        _forget_origin(folder / name / "config.json")
     write_tokenizer(folder / "tokenizer")
     scheduler().save_pretrained(folder / "scheduler")
     processor().save_pretrained(folder / "depth")
@@ -57,3 +58,10 @@ def write_bundle(
         "defaults": DEFAULTS,
     }
     (folder / "bundle.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def _forget_origin(config: Path) -> None:
+    """Drop the folder a network was loaded from; it says nothing to whoever gets the bundle."""
+    values = json.loads(config.read_text())
+    values.pop("_name_or_path", None)
+    config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
