@@ -65,7 +65,7 @@ def run_edit(
     clock = Clock()
     report(Progress("load", 0, 1))
     clip = open_clip(request.clip)
-    frames = _frames(clip, request.frames)
+    frames = asked_frames(clip, request)
     fit = request.settings.matte_fit or "exact"
     mattes = open_mattes(request.mattes, request.instances, clip.info, frames, fit)
     folder = find_bundle(request.bundle)
@@ -92,8 +92,13 @@ def run_edit(
     return EditResult(out, path, len(frames), clock.rounded(), (*editor.warnings, *writer.warnings))
 
 
-def _frames(clip: Clip, wanted: FrameRange | None) -> FrameRange:
-    last = clip.info.frames - 1
+def asked_frames(clip: Clip, request: EditRequest) -> FrameRange:
+    """The frames of its clip that a request is about.
+
+    Raises:
+        MediaError: the clip does not have them all.
+    """
+    wanted, last = request.frames, clip.info.frames - 1
     if wanted is None:
         return FrameRange(0, last)
     if wanted.last > last:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.networks import sd15
 from torch import Tensor
-from transformers import AutoModelForDepthEstimation, DPTConfig
 
 from mive.conditions.depth import estimate_depth
 
@@ -99,20 +99,7 @@ def test_the_model_sees_the_size_its_config_asks_for(config: dict[str, Any], siz
 
 def test_a_real_model_runs() -> None:
     torch.manual_seed(0)
-    config = DPTConfig(
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=32,
-        image_size=32,
-        patch_size=8,
-        backbone_out_indices=[0, 1, 2, 3],
-        neck_hidden_sizes=[8, 8, 8, 8],
-        fusion_hidden_size=8,
-        reassemble_factors=[4, 2, 1, 0.5],
-        is_hybrid=False,
-    )
-    model = AutoModelForDepthEstimation.from_config(config).eval()
+    model = sd15.depth().eval()
     frames = np.random.default_rng(0).integers(0, 256, (3, 40, 56, 3), dtype=np.uint8)
     depth = estimate_depth(model, {"size": {"height": 32, "width": 32}}, frames)
     assert depth.shape == (3, 3, 40, 56)

@@ -14,6 +14,7 @@ import torch
 
 from mive import __version__
 from mive.cache import InversionCache
+from mive.edit import asked_frames
 from mive.editor import Checkpoint, Editor
 from mive.engines.denoiser import Call, Conditions
 from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, memory_of
@@ -56,7 +57,7 @@ class EditRenderer:
     def half_window(self, request: EditRequest) -> int | None:
         """See `Renderer.half_window`."""
         settings = self._settings(request, find_bundle(request.bundle), None)
-        half = min(settings.window, len(_frames(open_clip(request.clip), request))) // 2
+        half = min(settings.window, len(asked_frames(open_clip(request.clip), request))) // 2
         return half or None
 
     def render(self, task: Task) -> Rendered:
@@ -79,7 +80,7 @@ class EditRenderer:
         task.report(Progress("load", 0, 1))
         request = task.request
         clip = open_clip(request.clip)
-        frames = _frames(clip, request)
+        frames = asked_frames(clip, request)
         mattes = open_mattes(
             request.mattes, request.instances, clip.info, frames, request.settings.matte_fit or "exact"
         )
@@ -165,13 +166,6 @@ def _warm_up(engine: TorchEngine) -> None:
     z = engine.encode(np.zeros((1, side, side, 3), np.float32))
     engine.output(Call(z[None], 1, ("",), (None,), inflated=False, control=False), Conditions())
     engine.decode(z)
-
-
-def _frames(clip: Clip, request: EditRequest) -> FrameRange:
-    frames = request.frames or FrameRange(0, clip.info.frames - 1)
-    # Reading checks at once that the clip has these frames.
-    clip.read(frames)
-    return frames
 
 
 def _part(frames: FrameRange, window: Window) -> FrameRange:
