@@ -231,11 +231,11 @@ def test_stopping_anywhere_leaves_nothing(shot: Path, bundle: Path, tmp_path: Pa
 
 
 def test_media_faults_come_before_the_model_loads(shot: Path, tmp_path: Path) -> None:
-    """No bundle is there, and yet it is the range or the matte that is complained about."""
-    tiny = Path(__file__)
+    """The bundle is hollow, and yet it is the range or the matte that is complained about."""
+    (tmp_path / "bundle.json").write_text('{"name": "hollow", "model_size": 64}')
 
     def attempt(**changes: object) -> EditResult:
-        return run_edit(request(shot, tiny.parent / "no-bundle", **changes), tmp_path / "out.mkv")
+        return run_edit(request(shot, tmp_path, **changes), tmp_path / "out.mkv")
 
     with pytest.raises(MediaError, match="ends with frame 5"):
         attempt(frames=FrameRange(4, 9))

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from mive.cache import InversionCache
-from mive.editor import Editor
+from mive.editor import Editor, matte_hashes
 from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
-from mive.media import Clip, Codec, open_clip, open_mattes, open_writer
+from mive.media import Clip, Codec, Mattes, content_hash, open_clip, open_mattes, open_writer
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.progress import Clock, Progress, Report
-from mive.request import EditRequest, FrameRange
+from mive.request import EditRequest, FrameRange, ResolvedSettings
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,10 @@ def run_edit(
     """
     clock = Clock()
     report(Progress("load", 0, 1))
-    clip = open_clip(request.clip)
-    frames = asked_frames(clip, request)
-    fit = request.settings.matte_fit or "exact"
-    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, fit)
-    folder = find_bundle(request.bundle)
-    settings = request.settings.resolved(bundle_defaults(folder))
+    shot = open_shot(request)
+    clip, mattes, frames = shot.clip, shot.mattes, shot.frames
     with open_writer(out, clip.info, frames, codec) as writer:
-        editor = Editor.load(request, settings, folder, cache or InversionCache(None), clock)
+        editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock)
         report(Progress("load", 1, 1))
         clock.lap("load")
         digest = hashlib.sha256()
@@ -79,7 +75,10 @@ def run_edit(
             writer.write(frame)
             digest.update(np.ascontiguousarray(frame).data)
             clock.lap("write")
-        manifest = editor.manifest(clip, mattes, frames, out, digest.hexdigest(), clock.rounded())
+        source_hash = content_hash(clip, frames)
+        manifest = editor.manifest(
+            source_hash, matte_hashes(mattes), frames, (str(out),), digest.hexdigest(), clock.rounded()
+        )
     path = manifest_path(out)
     try:
         write_manifest(manifest, path)
@@ -90,6 +89,41 @@ def run_edit(
             fix=error.fix or "Make room or give permission, and render again if you need the manifest",
         ) from error
     return EditResult(out, path, len(frames), clock.rounded(), (*editor.warnings, *writer.warnings))
+
+
+@dataclass(frozen=True)
+class Shot:
+    """All that a request names, found and opened.
+
+    Attributes:
+        frames: what is edited, handles included.
+        folder: of the bundle.
+        settings: with nothing left open.
+    """
+
+    clip: Clip
+    frames: FrameRange
+    mattes: Mattes
+    folder: Path
+    settings: ResolvedSettings
+
+
+def open_shot(request: EditRequest, before: int = 0, after: int = 0) -> Shot:
+    """Open a request's clip and mattes and find its bundle.
+
+    Args:
+        before, after: handles: frames besides the request's range, as far as the clip has them.
+
+    Raises:
+        MiveError: something is missing or does not fit.
+    """
+    clip = open_clip(request.clip)
+    asked = asked_frames(clip, request)
+    frames = FrameRange(max(asked.first - before, 0), min(asked.last + after, clip.info.frames - 1))
+    folder = find_bundle(request.bundle)
+    settings = request.settings.resolved(bundle_defaults(folder))
+    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, settings.matte_fit)
+    return Shot(clip, frames, mattes, folder, settings)
 
 
 def asked_frames(clip: Clip, request: EditRequest) -> FrameRange:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,9 +19,10 @@ from mive.cache import InversionCache, inversion_key
 from mive.engines.denoiser import Conditions
 from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, model_frame, model_size
 from mive.manifest import BundleRecord, Manifest
-from mive.media import Clip, Mattes, content_hash, inward_feather, paste, to_float
+from mive.media import Clip, Mattes, inward_feather, paste, to_float
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import hash_bundle
+from mive.preview import Preview, Previews, WindowPreview
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
 from mive.sampling import Edits, Inverted, Sampler, State, invert
@@ -30,6 +32,7 @@ from mive.windows import make_windows
 Pixels = NDArray[np.float32]
 T = TypeVar("T")
 Teller = Callable[[str, int, int], None]
+Shower = Callable[[int, int, Callable[[], list[Preview]]], None]
 
 _INVERTING = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The parts of a bundle that have a say in inverted latents."""
@@ -126,6 +129,7 @@ class Editor:
         report: Report,
         start: Checkpoint | None = None,
         keep: Keep = lambda checkpoint: None,
+        previews: Previews | None = None,
     ) -> Iterator[NDArray[np.generic]]:
         """Edit the frames window by window and yield them in order, in the clip's own depth.
 
@@ -136,6 +140,7 @@ class Editor:
             start: where to go on; the first frame yielded is then the first of that window. The frames are the same,
                 bit for bit, as those of an edit that was never stopped.
             keep: given a checkpoint after every step and after every window's last frame.
+            previews: how often previews are made, and who gets them.
         """
         windows = make_windows(len(frames), self.settings.window, self.settings.overlap)
         start = start or Checkpoint()
@@ -151,7 +156,8 @@ class Editor:
 
             first = frames.first + window.first
             part = FrameRange(first, first + window.length - 1)
-            z_0 = window.blend(carried, self._edit_window(clip, mattes, part, tell, state, keep_state))
+            show = None if previews is None else _shower(previews, window.first, number, len(windows))
+            z_0 = window.blend(carried, self._edit_window(clip, mattes, part, tell, state, keep_state, show))
             carried, state = z_0[window.final :], None
             for offset, decoded in enumerate(self._decode(z_0[: window.final])):
                 alpha = mattes.read(first + offset)
@@ -168,6 +174,7 @@ class Editor:
         tell: Teller,
         state: State | None,
         keep: Callable[[State], None],
+        show: Shower | None,
     ) -> Tensor:
         """The edited z_0 [N, C, h, w] of one window, from ``state`` on."""
         tell("conditions", 0, 1)
@@ -181,14 +188,20 @@ class Editor:
         inverted = self._inverted(small, lambda done, total: tell("inversion", done, total))
         self.clock.lap("inversion")
         sampler = self._sampler(conditions, inverted)
+        look = None if show is None else WindowPreview(small, inverted, sampler.masks)
         z_0 = None if state is None else state.fused
         for reached in sampler.run(self.plan, state):
             keep(reached)
             tell("sampling", reached.position, len(self.plan))
+            if show is not None and look is not None:
+                show(reached.position, len(self.plan), partial(self._look, look, reached))
             z_0 = reached.fused
         self.clock.lap("sampling")
         assert z_0 is not None, "a plan ends with fused latents"
         return z_0
+
+    def _look(self, look: WindowPreview, state: State) -> list[Preview]:
+        return look.after(self.plan[state.position - 1], state, self.grids, self.engine.bundle.schedule)
 
     def _model_frames(self, clip: Clip, part: FrameRange) -> Pixels:
         size = model_size(
@@ -272,29 +285,34 @@ class Editor:
 
     def manifest(
         self,
-        clip: Clip,
-        mattes: Mattes,
+        source_hash: str,
+        matte_hashes: dict[str, str],
         frames: FrameRange,
-        out: Path,
+        outputs: tuple[str, ...],
         frames_hash: str,
         seconds: dict[str, float],
     ) -> Manifest:
-        """What was done, so that it can be done again."""
+        """What was done, so that it can be done again; see `Manifest`."""
         precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.engine.dtype]
         return Manifest(
             request=self.request,
             settings=self.settings,
             frames=frames,
-            source_hash=content_hash(clip, frames),
-            matte_hashes={str(path): _file_hash(Path(path)) for path in mattes.files},
+            source_hash=source_hash,
+            matte_hashes=matte_hashes,
             bundle=BundleRecord(name=self.request.bundle, files=dict(self.hashes)),
             device=str(self.engine.device),
             precision=precision,  # type: ignore[arg-type]
             plan=dict(Counter(type(step).__name__.lower() for step in self.plan)),
             seconds=seconds,
-            outputs=(str(out),),
+            outputs=outputs,
             frames_hash=frames_hash,
         )
+
+
+def matte_hashes(mattes: Mattes) -> dict[str, str]:
+    """SHA-256 (hex) of every matte file, by its path."""
+    return {str(path): _file_hash(Path(path)) for path in mattes.files}
 
 
 def _teller(report: Report, number: int, count: int) -> Teller:
@@ -304,6 +322,22 @@ def _teller(report: Report, number: int, count: int) -> Teller:
         report(Progress(stage, (number - 1) * total + done, count * total, number, count))
 
     return tell
+
+
+def _shower(previews: Previews, first: int, number: int, count: int) -> Shower:
+    """Tells a window's previews every so many of its steps, in the numbers of the whole edit.
+
+    Args:
+        first: the window's first frame, counted from the first edited one.
+    """
+
+    def show(done: int, total: int, make: Callable[[], list[Preview]]) -> None:
+        if done % previews.every == 0:
+            for preview in make():
+                shown = replace(preview, frame=first + preview.frame)
+                previews.tell(shown, (number - 1) * total + done, count * total)
+
+    return show
 
 
 def _instances(request: EditRequest, settings: ResolvedSettings) -> Sequence[Instance]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
 from mive.manifest import BundleRecord, Manifest
+from mive.media import ClipInfo
 from mive.progress import Progress
 from mive.request import EditRequest, FrameRange, Instance
+from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 
 ANNA, BEN = "hash-of-anna's-token", "hash-of-ben's-token"
@@ -46,6 +50,9 @@ class FakeRenderer:
     def load(self, bundle: str) -> None:
         pass
 
+    def about(self) -> DeviceFacts:
+        return DeviceFacts("a device of no kind", 2**30, 2**29)
+
     def half_window(self, request: EditRequest) -> int | None:
         return 8
 
@@ -55,10 +62,13 @@ class FakeRenderer:
     def render(self, task: Task) -> Rendered:
         self.windows.append(task.window)
         task.report(Progress("load", 1, 1))
-        task.opened(self.frames)
+        info = ClipInfo(path=Path("clip.mkv"), width=6, height=4, frames=24, rate=Fraction(24))
+        task.opened(self.frames, info)
         for number in range(self.steps):
             self.step(task, number)
             task.report(Progress("sampling", number + 1, self.steps))
+            if task.preview_every and (number + 1) % task.preview_every == 0:
+                task.preview(1, self.frames.first, np.full((4, 6, 3), 9, np.uint8), number + 1, self.steps)
         for index in self.frames.indices():
             task.results.write(index, np.full((4, 6, 3), index, np.uint8))
         task.finished(self.frames, 1, 1)

@@ -42,7 +42,7 @@ def test_a_worker_that_lost_its_job_is_refused(store: JobStore, asked: Asked, cl
         lambda: leases.renew(job.id, "one", 10),
         lambda: leases.cancelling(job.id, "one"),
         lambda: leases.event(job.id, "one", "sampling", {}),
-        lambda: leases.opened(job.id, "one", FrameRange(0, 1)),
+        lambda: leases.opened(job.id, "one", FrameRange(0, 1), b"clip"),
         lambda: leases.narrow(job.id, "one", 4),
         lambda: leases.release(job.id, "one"),
         lambda: leases.done(job.id, "one", "{}", {}),
@@ -141,7 +141,7 @@ def test_endings_are_kept(store: JobStore, asked: Asked) -> None:
     bad, _ = store.submit(asked())
     leases = store.leases
     leases.claim("w", 10)
-    leases.opened(good.id, "w", FrameRange(3, 7))
+    leases.opened(good.id, "w", FrameRange(3, 7), b"clip")
     leases.done(good.id, "w", '{"manifest": 1}', {"first": 3})
     leases.claim("w", 10)
     leases.failed(bad.id, "w", MediaError("the clip is broken", field="clip"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.server.fakes import ANNA
+from tests.server.fakes import ANNA, BEN
 
 from mive.cache import InversionCache
 from mive.edit import run_edit
@@ -24,9 +26,10 @@ from mive.media import open_clip
 from mive.request import EditRequest, FrameRange
 from mive.sampling import Sampler
 from mive.server import files
-from mive.server.jobs import Job, Submission
-from mive.server.options import Folders, WorkerOptions
+from mive.server.jobs import Handles, Job, Submission
+from mive.server.options import WorkerOptions
 from mive.server.renderer import EditRenderer
+from mive.server.results import Results
 from mive.server.store import JobStore
 from mive.server.supervisor import Supervisor
 from mive.server.watch import Watch
@@ -54,7 +57,7 @@ def render(data: Path, renderer: EditRenderer, request: EditRequest) -> Job:
     store = JobStore(data / "jobs.sqlite")
     job, _ = store.submit(Submission(ANNA, request))
     renderer.cache = InversionCache(data / "inversions")
-    assert Worker("w", store, Folders(data=data), renderer).step()
+    assert Worker(store, WorkerOptions(name="w", data=data), renderer).step()
     job = store.get(ANNA, job.id)
     store.close()
     return job
@@ -80,7 +83,7 @@ def test_a_job_makes_the_frames_of_mive_edit(
     assert {"load", "conditions", "inversion", "sampling", "write"} <= {e.kind for e in events}
     store.close()
     source = list(open_clip(edit.clip).read())
-    results = Worker("w", store, Folders(data=tmp_path), renderer).results.of(job.id)
+    results = Worker(store, WorkerOptions(name="w", data=tmp_path), renderer).results.of(job.id)
     assert all(np.array_equal(results.read(i)[:6], source[i][:6]) for i in range(5))
     assert not np.array_equal(results.read(0), source[0])
     assert not (tmp_path / "checkpoints" / job.id).exists()
@@ -99,6 +102,57 @@ def test_new_captions_do_not_invert_again(tmp_path: Path, renderer: EditRenderer
     store = JobStore(tmp_path / "jobs.sqlite")
     (inversion,) = (e for e in store.events(ANNA, job.id) if e.kind == "inversion")
     assert inversion.body["cached"]
+    store.close()
+
+
+def test_the_same_edit_again_is_not_made_again(tmp_path: Path, renderer: EditRenderer, edit: EditRequest) -> None:
+    """Wherever its files lie, but not for another owner, another caption or other pixels."""
+    first = render(tmp_path, renderer, edit)
+    moved = tmp_path / "moved"
+    shutil.copytree(Path(edit.clip).parent, moved)
+    again = edit.model_copy(update={"clip": str(moved / "clip.mkv"), "mattes": str(moved / "mattes")})
+    store = JobStore(tmp_path / "jobs.sqlite")
+
+    def cached(owner: str, request: EditRequest) -> bool:
+        job, _ = store.submit(Submission(owner, request))
+        assert Worker(store, WorkerOptions(name="w", data=tmp_path), renderer).step()
+        done = store.get(owner, job.id)
+        assert manifest_of(done).request == request
+        assert manifest_of(done).frames_hash == Results(tmp_path / "results").of(job.id).hash(FrameRange(0, 4))
+        (last,) = (e for e in store.events(owner, job.id) if e.kind == "done")
+        return bool(last.body["cached"])
+
+    assert cached(ANNA, again)
+    assert not cached(BEN, again)
+    other = edit.instances[0].model_copy(update={"caption": "a black star"})
+    assert not cached(ANNA, again.model_copy(update={"instances": (other, edit.instances[1])}))
+    Results(tmp_path / "results").remove(first.id)
+    assert manifest_of(store.get(ANNA, first.id)).frames_hash, "its frames are gone, its manifest is kept"
+    store.close()
+
+
+def test_previews_show_every_instance_where_it_is(tmp_path: Path, renderer: EditRenderer, edit: EditRequest) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite")
+    job, _ = store.submit(Submission(ANNA, edit, preview_every=1))
+    assert Worker(store, WorkerOptions(name="w", data=tmp_path), renderer).step()
+    previews = [event.body for event in store.events(ANNA, job.id) if event.kind == "preview"]
+    assert sorted(preview["instance"] for preview in previews) == [1, 2], "newer ones replace older ones"
+    for preview in previews:
+        image = np.frombuffer(base64.b64decode(preview["image"]), np.uint8)
+        assert image.size == preview["width"] * preview["height"] * 3
+        assert max(preview["width"], preview["height"]) <= 256
+        assert image.std() > 0
+        assert 0 < preview["done"] <= preview["total"]
+        assert preview["frame"] in range(5)
+    store.close()
+
+
+def test_handles_are_edited_as_far_as_the_clip_goes(tmp_path: Path, renderer: EditRenderer, edit: EditRequest) -> None:
+    store = JobStore(tmp_path / "jobs.sqlite")
+    asked = Submission(ANNA, edit.model_copy(update={"frames": FrameRange(1, 3)}), handles=Handles(1, 9))
+    job, _ = store.submit(asked)
+    assert Worker(store, WorkerOptions(name="w", data=tmp_path), renderer).step()
+    assert store.get(ANNA, job.id).frames == FrameRange(0, 4)
     store.close()
 
 
@@ -229,7 +283,7 @@ class Killed:
 
         files._write_all, Sampler._advance, Watch.report = write_slowly, count, tell  # type: ignore[assignment, method-assign]
         store = JobStore(self.data / "jobs.sqlite")
-        worker = Worker(name, store, Folders(data=self.data), self.renderer)
+        worker = Worker(store, WorkerOptions(name=name, data=self.data), self.renderer)
         assert worker.step()
         os._exit(0)
 
@@ -286,6 +340,7 @@ def test_kill_9_repeats_one_step_at_most_and_changes_no_frame(
     whole.mkdir()
     job = render(whole, renderer, edit)
     renderer.cache = InversionCache(None)
+    shutil.rmtree(whole / "results")  # which would be handed out again
     submit(whole, edit)
     counted = Killed(whole, renderer)
     assert counted.run("w", None) == 0

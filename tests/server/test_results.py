@@ -81,7 +81,7 @@ def test_the_least_recently_used_finished_jobs_make_room(tmp_path: Path) -> None
         for index in range(2):
             results.of(job).write(index, a_frame(index))
         if job != "running":
-            results.of(job).finish()
+            results.publish(job, "", "{}")
         os.utime(tmp_path / job, (1000 + age, 1000 + age))
     results.of("read lately").read(1)
     assert results.prune() == ["old"]
@@ -92,6 +92,20 @@ def test_the_least_recently_used_finished_jobs_make_room(tmp_path: Path) -> None
     assert results.prune(keep="read lately") == ["new"]
     assert results.of("running").indices() == [0, 1], "a running job's frames stay"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["read lately", "running"]
+
+
+def test_a_result_is_handed_out_again_under_its_key(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    for index in range(2):
+        results.of("first").write(index, a_frame(index))
+    assert results.adopt("early", "key") is None, "nobody has finished it"
+    results.publish("first", "key", '{"manifest": 1}')
+    assert results.adopt("second", "key") == '{"manifest": 1}'
+    assert results.adopt("third", "another") is None
+    results.remove("first")
+    assert results.of("second").indices() == [0, 1], "each job's frames live on their own"
+    assert np.array_equal(results.of("second").read(1), a_frame(1))
+    assert results.adopt("fourth", "key") is None
 
 
 def test_clearing_removes_frames_and_what_was_half_written(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mive.manifest import Manifest
 from mive.progress import Progress
 from mive.request import FrameRange
 from mive.server.jobs import Job, Submission
-from mive.server.options import Folders
+from mive.server.options import WorkerOptions
 from mive.server.store import JobStore
 from mive.server.task import Rendered, Task
 from mive.server.worker import Worker
@@ -34,7 +34,7 @@ def renderer() -> FakeRenderer:
 
 @pytest.fixture
 def worker(tmp_path: Path, store: JobStore, renderer: FakeRenderer) -> Worker:
-    return Worker("w", store, Folders(data=tmp_path), renderer)
+    return Worker(store, WorkerOptions(name="w", data=tmp_path), renderer)
 
 
 def after(worker: Worker, asked: Submission) -> Job:
@@ -49,7 +49,7 @@ def kinds(worker: Worker, job: Job) -> list[str]:
 
 
 def leftovers(worker: Worker, job: Job) -> list[Path]:
-    places = (worker.folders.results / job.id, worker.folders.checkpoints / job.id)
+    places = (worker.options.results / job.id, worker.options.checkpoints / job.id)
     return [place for place in places if place.exists()]
 
 
@@ -165,7 +165,7 @@ def test_a_drained_worker_leaves_its_job_for_the_next(worker: Worker, asked: Ask
     worker.run()
     assert steps == [0, 1]
     assert worker.store.get(ANNA, job.id).state == "queued"
-    worker = Worker("next", worker.store, worker.folders, FakeRenderer())
+    worker = Worker(worker.store, worker.options.model_copy(update={"name": "next"}), FakeRenderer())
     assert worker.step()
     assert worker.store.get(ANNA, job.id).state == "done"
 
@@ -199,7 +199,7 @@ def test_a_step_longer_than_the_lease_loses_nothing(tmp_path: Path, asked: Asked
         time.sleep(0.8)
         thief.append(store.leases.claim("other", 10))
 
-    worker = Worker("w", store, Folders(data=tmp_path), FakeRenderer(steps=1, step=slow), lease_seconds=0.3)
+    worker = Worker(store, WorkerOptions(name="w", data=tmp_path, lease_seconds=0.3), FakeRenderer(steps=1, step=slow))
     assert after(worker, asked()).state == "done"
     assert thief == [None]
     assert threading.active_count() == 1 or not any(t.name.startswith("heartbeat") for t in threading.enumerate())
@@ -250,7 +250,7 @@ def test_500_jobs_in_a_row_leak_nothing(tmp_path: Path, asked: Asked) -> None:
         if count % 11 == 0 and task.window is None:
             raise OutOfMemory("it did not fit")
 
-    worker = Worker("w", store, Folders(data=tmp_path), FakeRenderer(step=step))
+    worker = Worker(store, WorkerOptions(name="w", data=tmp_path), FakeRenderer(step=step))
     states = []
     for count in range(1, 501):
         states.append(after(worker, asked()).state)

@@ -21,6 +21,14 @@ FINISHED: Final[tuple[JobState, ...]] = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
+class Handles:
+    """Frames to edit besides the request's range, as far as the clip has them."""
+
+    before: int = 0
+    after: int = 0
+
+
+@dataclass(frozen=True)
 class Submission:
     """A job as it is asked for.
 
@@ -30,6 +38,9 @@ class Submission:
         priority: interactive jobs come before all batch jobs.
         key: idempotency key; the same key of the same owner names the same job.
         deadline: when it must have started, in seconds since the epoch.
+        handles: frames besides the request's.
+        preview_every: steps between two previews; 0 means none.
+        watched: it is cancelled when the stream that submitted it ends.
     """
 
     owner: str
@@ -37,6 +48,9 @@ class Submission:
     priority: Priority = "batch"
     key: str | None = None
     deadline: float | None = None
+    handles: Handles = Handles()
+    preview_every: int = 0
+    watched: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,8 @@ class Job:
         attempts: how often it was started.
         cancelling: it runs, but is to stop at the next step.
         window: frames per window instead of the request's, after it ran out of memory.
+        handles, preview_every, watched: as they were asked for.
+        clip: serialised ``mive.v1.ClipInfo`` of its source, once that was opened.
         frames: what it edits, once its clip was opened.
         last_event: sequence number of its latest event.
         error: `MiveError.to_dict` of why it failed.
@@ -68,6 +84,10 @@ class Job:
     attempts: int
     cancelling: bool
     window: int | None
+    handles: Handles
+    preview_every: int
+    watched: bool
+    clip: bytes | None
     frames: FrameRange | None
     last_event: int
     error: dict[str, str | None] | None
@@ -112,6 +132,10 @@ def read_job(row: sqlite3.Row) -> Job:
         attempts=row["attempts"],
         cancelling=row["cancelling"] is not None,
         window=row["window"],
+        handles=Handles(row["before"], row["after"]),
+        preview_every=row["preview_every"],
+        watched=bool(row["watched"]),
+        clip=row["clip"],
         frames=None if row["first"] is None else FrameRange(row["first"], row["last"]),
         last_event=row["last_event"],
         error=None if row["error"] is None else json.loads(row["error"]),

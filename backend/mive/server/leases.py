@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from mive.errors import EngineError, MiveError
@@ -31,12 +31,27 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True)
+class DeviceFacts:
+    """What a worker knows of its device.
+
+    Attributes:
+        description: for people.
+        memory_bytes, free_bytes: 0 where unknown; free as it was when the worker had loaded its model.
+    """
+
+    description: str = ""
+    memory_bytes: int = 0
+    free_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class WorkerStatus:
     """What a worker last said of itself.
 
     Attributes:
         error: `MiveError.to_dict` of why its model could not be loaded.
         updated: seconds since the epoch.
+        about: its device, once that is known.
     """
 
     name: str
@@ -44,6 +59,7 @@ class WorkerStatus:
     state: WorkerState
     error: dict[str, str | None] | None
     updated: float
+    about: DeviceFacts = DeviceFacts()
 
 
 class Leases:
@@ -132,14 +148,19 @@ class Leases:
         with self._holding(job, worker, durable=slot is None) as write:
             add_event(write, job, self._database.now(), kind, body, slot)
 
-    def opened(self, job: str, worker: str, frames: FrameRange) -> None:
+    def opened(self, job: str, worker: str, frames: FrameRange, clip: bytes) -> None:
         """The clip was opened: these frames will be edited.
+
+        Args:
+            clip: a serialised ``mive.v1.ClipInfo``.
 
         Raises:
             LeaseLost: the job is not the worker's any more.
         """
         with self._holding(job, worker) as write:
-            write.execute("UPDATE jobs SET first = ?, last = ? WHERE id = ?", (frames.first, frames.last, job))
+            write.execute(
+                "UPDATE jobs SET first = ?, last = ?, clip = ? WHERE id = ?", (frames.first, frames.last, clip, job)
+            )
 
     def checkpointed(self, job: str, worker: str) -> None:
         """The job got ahead, so it is not to blame if its worker dies.
@@ -206,13 +227,25 @@ class Leases:
         with self._holding(job, worker) as write:
             end_job(write, job, self._database.now(), "cancelled", {"reason": reason})
 
-    def announce(self, worker: str, device: str, state: WorkerState, error: MiveError | None = None) -> None:
-        """Say how the worker itself is."""
+    def announce(
+        self,
+        worker: str,
+        device: str,
+        state: WorkerState,
+        error: MiveError | None = None,
+        about: DeviceFacts | None = None,
+    ) -> None:
+        """Say how the worker itself is.
+
+        Args:
+            about: its device, once that is known.
+        """
         said = None if error is None else json.dumps(error.to_dict())
+        facts = json.dumps(asdict(about or DeviceFacts()))
         with self._database.transaction() as write:
             write.execute(
-                "INSERT OR REPLACE INTO workers VALUES (?, ?, ?, ?, ?)",
-                (worker, device, state, said, self._database.now()),
+                "INSERT OR REPLACE INTO workers (name, device, state, error, updated, about) VALUES (?, ?, ?, ?, ?, ?)",
+                (worker, device, state, said, self._database.now(), facts),
             )
 
     def forget_workers(self) -> None:
@@ -224,8 +257,15 @@ class Leases:
         """What all workers last said of themselves, by name."""
         rows = self._database.read("SELECT * FROM workers ORDER BY name")
         return [
-            WorkerStatus(r["name"], r["device"], r["state"], r["error"] and json.loads(r["error"]), r["updated"])
-            for r in rows
+            WorkerStatus(
+                name=row["name"],
+                device=row["device"],
+                state=row["state"],
+                error=row["error"] and json.loads(row["error"]),
+                updated=row["updated"],
+                about=DeviceFacts(**json.loads(row["about"])),
+            )
+            for row in rows
         ]
 
     @contextlib.contextmanager

@@ -14,6 +14,12 @@ from mive.settings import Count
 INVERSIONS_LIMIT: Final = 8 * 2**30
 """Bytes; as `mive.cache` has it, which needs torch."""
 
+MOST_FRAMES: Final = 100_000
+"""Frames of one job."""
+
+LONGEST_SIDE: Final = 16_384
+"""Pixels of a frame's longer side."""
+
 
 class Folders(Model):
     """The data folder of a server; all its processes share it."""
@@ -51,3 +57,5 @@ class WorkerOptions(Folders):
     drain_seconds: Number = Field(default=30.0, ge=0, description="how long a job may go on after SIGTERM")
     results_limit: Count = Field(default=RESULTS_LIMIT, description="bytes of finished jobs' frames")
     inversions_limit: Count = Field(default=INVERSIONS_LIMIT, description="bytes of inversions")
+    most_frames: Count = Field(default=MOST_FRAMES, description="frames of one job")
+    longest_side: Count = Field(default=LONGEST_SIDE, description="pixels of a frame's longer side")

@@ -6,6 +6,8 @@ import contextlib
 import ctypes
 import gc
 import hashlib
+import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,18 +16,20 @@ import torch
 
 from mive import __version__
 from mive.cache import InversionCache
-from mive.edit import asked_frames
-from mive.editor import Checkpoint, Editor
+from mive.edit import Shot, open_shot
+from mive.editor import Checkpoint, Editor, matte_hashes
 from mive.engines.denoiser import Call, Conditions
 from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, memory_of
 from mive.errors import EngineError
-from mive.media import Clip, Mattes, open_clip, open_mattes
+from mive.media import content_hash
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import PARTS, find_bundle, find_part, hash_bundle
 from mive.networks.bundle_layout import bundle_defaults
+from mive.preview import Preview, Previews
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, ResolvedSettings, Settings
 from mive.server.checkpoints import Checkpoints
+from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 from mive.windows import Window, make_windows
 
@@ -54,11 +58,17 @@ class EditRenderer:
             loaded, _ = self._loaded(folder, Settings().resolved(bundle_defaults(folder)))
             _warm_up(TorchEngine(loaded))
 
+    def about(self) -> DeviceFacts:
+        """See `Renderer.about`."""
+        if self.device.type == "cuda":
+            free, total = torch.cuda.mem_get_info(self.device)
+            return DeviceFacts(torch.cuda.get_device_name(self.device), total, free)
+        return DeviceFacts(f"{platform.machine()} CPU, {os.cpu_count()} cores", *_main_memory())
+
     def half_window(self, request: EditRequest) -> int | None:
         """See `Renderer.half_window`."""
-        settings = self._settings(request, find_bundle(request.bundle), None)
-        half = min(settings.window, len(asked_frames(open_clip(request.clip), request))) // 2
-        return half or None
+        shot = open_shot(request)
+        return min(shot.settings.window, len(shot.frames)) // 2 or None
 
     def render(self, task: Task) -> Rendered:
         """See `Renderer.render`."""
@@ -78,24 +88,26 @@ class EditRenderer:
     def _render(self, task: Task) -> Rendered:
         clock = Clock()
         task.report(Progress("load", 0, 1))
-        request = task.request
-        clip = open_clip(request.clip)
-        frames = asked_frames(clip, request)
-        mattes = open_mattes(
-            request.mattes, request.instances, clip.info, frames, request.settings.matte_fit or "exact"
-        )
-        task.opened(frames)
-        folder = find_bundle(request.bundle)
-        settings = self._settings(request, folder, task.window)
-        editor = self._editor(request, settings, folder, clock)
+        shot = open_shot(task.request, task.handles.before, task.handles.after)
+        task.opened(shot.frames, shot.clip.info)
+        settings = self._on_this_device(shot.settings, task.window)
+        bundle, hashes = self._loaded(shot.folder, settings)
+        editor = Editor.with_bundle(task.request, settings, bundle, hashes, self.cache, clock)
         task.report(Progress("load", 1, 1))
+        source_hash, mattes = content_hash(shot.clip, shot.frames), matte_hashes(shot.mattes)
         clock.lap("load")
-        self._run(task, editor, clip, mattes, frames)
-        frames_hash = task.results.hash(frames)
-        manifest = editor.manifest(clip, mattes, frames, Path(), frames_hash, clock.rounded())
-        return Rendered(manifest.model_copy(update={"outputs": ()}), tuple(editor.warnings))
+        key = self._key_of(editor, (task.owner, source_hash, sorted(mattes.values()), str(shot.frames)))
+        known = task.adopt(key)
+        if known is not None:
+            manifest = known.model_copy(update={"request": task.request, "matte_hashes": mattes})
+            return Rendered(manifest, tuple(editor.warnings), key, cached=True)
+        self._run(task, editor, shot)
+        frames_hash = task.results.hash(shot.frames)
+        manifest = editor.manifest(source_hash, mattes, shot.frames, (), frames_hash, clock.rounded())
+        return Rendered(manifest, tuple(editor.warnings), key)
 
-    def _run(self, task: Task, editor: Editor, clip: Clip, mattes: Mattes, frames: FrameRange) -> None:
+    def _run(self, task: Task, editor: Editor, shot: Shot) -> None:
+        frames = shot.frames
         windows = make_windows(len(frames), editor.settings.window, editor.settings.overlap)
         checkpoints = Checkpoints(task.checkpoints, self._identity(editor))
         start, done = None, 0
@@ -114,16 +126,15 @@ class EditRenderer:
             ahead = True
 
         ends = {window.first + window.final: number for number, window in enumerate(windows)}
-        for frame in editor.run(clip, mattes, frames, task.report, start, keep):
+        for frame in editor.run(shot.clip, shot.mattes, frames, task.report, start, keep, _previews(task, frames)):
             task.results.write(frames.first + done, frame)
             editor.clock.lap("write")
             done += 1
             if done in ends:
                 task.finished(_part(frames, windows[ends[done]]), ends[done] + 1, len(windows))
 
-    def _settings(self, request: EditRequest, folder: Path, window: int | None) -> ResolvedSettings:
-        """The request's settings on this worker's device, which is the server's choice and not the client's."""
-        settings = request.settings.resolved(bundle_defaults(folder))
+    def _on_this_device(self, settings: ResolvedSettings, window: int | None) -> ResolvedSettings:
+        """The settings on this worker's device, which is the server's choice and not the client's."""
         if torch.device(settings.device if settings.device != "auto" else self.device).type != self.device.type:
             raise EngineError(
                 f'the request asks for the device "{settings.device}", and this server edits on "{self.device}"',
@@ -135,11 +146,6 @@ class EditRenderer:
         if window is not None:
             changes |= {"window": window, "overlap": min(settings.overlap, window // 2)}
         return settings.model_copy(update=changes)
-
-    def _editor(self, request: EditRequest, settings: ResolvedSettings, folder: Path, clock: Clock) -> Editor:
-        """As `Editor.load`, with networks that may be loaded already."""
-        bundle, hashes = self._loaded(folder, settings)
-        return Editor.with_bundle(request, settings, bundle, hashes, self.cache, clock)
 
     def _loaded(self, folder: Path, settings: ResolvedSettings) -> tuple[Bundle, Mapping[str, str]]:
         """The bundle and its files' hashes."""
@@ -155,8 +161,19 @@ class EditRenderer:
 
     def _identity(self, editor: Editor) -> str:
         """Hash of all that shapes the latents, so that a checkpoint never goes on in another edit."""
+        return self._hash(editor.request, editor)
+
+    def _key_of(self, editor: Editor, content: tuple[object, ...]) -> str:
+        """Hash of all that shapes the frames, wherever clip and mattes lie."""
+        nameless = {"clip": "-", "mattes": None if editor.request.mattes is None else "-"}
+        instances = (i.model_copy(update={"matte": None if i.matte is None else "-"}) for i in editor.request.instances)
+        request = editor.request.model_copy(update={**nameless, "instances": tuple(instances)})
+        return self._hash(request, editor, repr(content))
+
+    def _hash(self, request: EditRequest, editor: Editor, *more: str) -> str:
         versions = (__version__, torch.__version__, str(self.device.type), str(editor.engine.dtype))
-        parts = (editor.request.to_json(), editor.settings.to_json(), *versions, repr(sorted(editor.hashes.items())))
+        hashes = repr(sorted(editor.hashes.items()))
+        parts = (request.to_json(), editor.settings.to_json(), *versions, hashes, *more)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -166,6 +183,27 @@ def _warm_up(engine: TorchEngine) -> None:
     z = engine.encode(np.zeros((1, side, side, 3), np.float32))
     engine.output(Call(z[None], 1, ("",), (None,), inflated=False, control=False), Conditions())
     engine.decode(z)
+
+
+def _previews(task: Task, frames: FrameRange) -> Previews | None:
+    if task.preview_every == 0:
+        return None
+    instances = task.request.instances
+
+    def tell(preview: Preview, done: int, total: int) -> None:
+        instance = instances[min(preview.instance, len(instances) - 1)].id
+        task.preview(instance, frames.first + preview.frame, preview.image, done, total)
+
+    return Previews(task.preview_every, tell)
+
+
+def _main_memory() -> tuple[int, int]:
+    """Bytes of main memory in all and free; 0 where the system does not say."""
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    except (OSError, ValueError, AttributeError):
+        return 0, 0
 
 
 def _part(frames: FrameRange, window: Window) -> FrameRange:

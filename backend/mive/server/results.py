@@ -24,6 +24,7 @@ DEFAULT_LIMIT = 64 * 2**30
 
 _FINISHED = "finished"
 _REMOVED = ".removed"
+_KEYS = ".keys"
 
 
 class JobResults:
@@ -42,7 +43,7 @@ class JobResults:
         pixels = np.ascontiguousarray(frame)
         head = io.BytesIO()
         np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(pixels))
-        write_whole(self._path(index), (head.getvalue(), pixels.data), f"frame {index}")
+        write_whole(self.path(index), (head.getvalue(), pixels.data), f"frame {index}")
 
     def read(self, index: int) -> NDArray[np.generic]:
         """A finished frame [H, W, 3], mapped from the disk rather than read; in any order, as soon as it is there.
@@ -51,7 +52,7 @@ class JobResults:
             ResultsGone: it is not finished, or was removed to make room.
         """
         try:
-            frame: NDArray[np.generic] = np.load(self._path(index), mmap_mode="r", allow_pickle=False)
+            frame: NDArray[np.generic] = np.load(self.path(index), mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise ResultsGone(index) from error
         with contextlib.suppress(OSError):
@@ -73,14 +74,26 @@ class JobResults:
             digest.update(np.ascontiguousarray(self.read(index)).data)
         return digest.hexdigest()
 
-    def finish(self) -> None:
+    def finish(self, key: str, manifest: str) -> None:
         """All frames are there: from now on they may be removed to make room.
+
+        Args:
+            key: names the result by all that shapes it; "" where it is not to be used again.
+            manifest: JSON of the manifest.
 
         Raises:
             OutputError: the disk is full, or may not be written.
         """
         remove_asides(self.folder)
-        write_whole(self.folder / _FINISHED, (), "results")
+        write_whole(self.folder / _FINISHED, (f"{key}\n{manifest}".encode(),), "results")
+
+    def finished(self) -> tuple[str, str] | None:
+        """Key and manifest of a finished job; None where it is not finished, or its frames were removed."""
+        try:
+            key, _, manifest = (self.folder / _FINISHED).read_text("utf-8").partition("\n")
+        except OSError:
+            return None
+        return key, manifest
 
     def clear(self) -> None:
         """Remove all frames, all at once for those who read, and what a killed process left half written."""
@@ -91,7 +104,8 @@ class JobResults:
             self.folder.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
 
-    def _path(self, index: int) -> Path:
+    def path(self, index: int) -> Path:
+        """The file of a frame."""
         return self.folder / f"{index:08}.npy"
 
 
@@ -110,6 +124,39 @@ class Results:
     def of(self, job: str) -> JobResults:
         """The frames of a job, none so far for a new one."""
         return JobResults(self.folder / job)
+
+    def publish(self, job: str, key: str, manifest: str) -> None:
+        """A job is finished; see `JobResults.finish`.
+
+        Raises:
+            OutputError: the disk is full, or may not be written.
+        """
+        self.of(job).finish(key, manifest)
+        if key:
+            make_folder(self.folder / _KEYS, "results")
+            write_whole(self.folder / _KEYS / key, (job.encode(),), "results")
+
+    def adopt(self, job: str, key: str) -> str | None:
+        """Give a job the frames of a finished one with the same key, without copying them.
+
+        Returns:
+            That one's manifest, or None where there is no such result, or no longer.
+        """
+        try:
+            other = self.of((self.folder / _KEYS / key).read_text("utf-8"))
+            kept, own = other.finished(), self.of(job)
+            if kept is None or kept[0] != key:
+                return None
+            own.clear()
+            make_folder(own.folder, "results")
+            for index in other.indices():
+                os.link(other.path(index), own.path(index))
+            os.utime(other.folder)
+        # Another worker may be removing it.
+        except OSError:
+            self.of(job).clear()
+            return None
+        return kept[1]
 
     def prune(self, keep: str | None = None) -> list[str]:
         """Remove finished jobs' frames, least recently read or written first, until the rest is within the limit.
@@ -133,10 +180,17 @@ class Results:
                 break
             if folder.name == keep or folder.name.endswith(_REMOVED):
                 continue
-            JobResults(folder).clear()
+            self.remove(folder.name)
             gone.append(folder.name)
             total -= size
         return gone
+
+    def remove(self, job: str) -> None:
+        """Remove a job's frames, finished or not."""
+        kept = self.of(job).finished()
+        if kept is not None and kept[0]:
+            (self.folder / _KEYS / kept[0]).unlink(missing_ok=True)
+        self.of(job).clear()
 
 
 def _size(folder: Path) -> int:

@@ -57,6 +57,15 @@ MIGRATIONS: Final = (
         updated REAL NOT NULL
     );
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN before INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN after INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN preview_every INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN watched INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN clip BLOB;
+    ALTER TABLE workers ADD COLUMN about TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """``fruitless`` counts starts since the last checkpoint, ``cancelling`` says why a running job is to stop, and
-``window`` replaces the request's after an edit ran out of memory."""
+``window`` replaces the request's after an edit ran out of memory. ``before`` and ``after`` are handles, ``watched``
+jobs live only as long as the stream that submitted them, and ``clip`` is a serialised ``mive.v1.ClipInfo``."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 import time
 import uuid
+from collections import Counter
 from pathlib import Path
 
+from mive.request import EditRequest
 from mive.server.database import Clock, Database
 from mive.server.errors import JobNotFound, KeyReused, QueueFull
 from mive.server.events import add_event, end_job
@@ -51,23 +53,33 @@ class JobStore:
             QueueFull: too many jobs wait, or too many are the owner's.
             OutputError: the store cannot be written.
         """
-        request = asked.request.to_json()
         # Reading first refuses at once, without waiting for those who write.
-        known = self._known(asked, request)
+        known = self._known(asked)
         if known is not None:
             return known, False
         self._check_room(asked.owner)
         now, job = self.database.now(), uuid.uuid4().hex
         with self.database.transaction() as write:
-            known = self._known(asked, request)
+            known = self._known(asked)
             if known is not None:
                 return known, False
             self._check_room(asked.owner)
-            write.execute(
-                "INSERT INTO jobs (id, owner, request, priority, key, deadline, created, updated) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (job, asked.owner, request, PRIORITIES.index(asked.priority), asked.key, asked.deadline, now, now),
-            )
+            row = {
+                "id": job,
+                "owner": asked.owner,
+                "request": asked.request.to_json(),
+                "priority": PRIORITIES.index(asked.priority),
+                "key": asked.key,
+                "deadline": asked.deadline,
+                "before": asked.handles.before,
+                "after": asked.handles.after,
+                "preview_every": asked.preview_every,
+                "watched": asked.watched,
+                "created": now,
+                "updated": now,
+            }
+            marks = ", ".join(f":{name}" for name in row)
+            write.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({marks})", row)
             add_event(write, job, now, "queued", {"attempts": 0})
         return self.get(asked.owner, job), True
 
@@ -113,7 +125,41 @@ class JobStore:
 
     def waiting(self) -> int:
         """How many jobs are queued, of all owners."""
-        return int(self.database.read("SELECT count(*) FROM jobs WHERE state = 'queued'")[0][0])
+        return self.counts()["queued"]
+
+    def counts(self) -> Counter[str]:
+        """How many jobs are in each state, of all owners."""
+        rows = self.database.read("SELECT state, count(*) FROM jobs GROUP BY state")
+        return Counter({row[0]: row[1] for row in rows})
+
+    def unfinished(self) -> list[EditRequest]:
+        """The requests of all jobs that wait or run, whose inputs are still needed."""
+        rows = self.database.read("SELECT request FROM jobs WHERE state IN ('queued', 'running')")
+        return [EditRequest.from_json(row[0]) for row in rows]
+
+    def cancel_watched(self, reason: str) -> None:
+        """Cancel the jobs whose watchers the last process of the server took with it.
+
+        Raises:
+            OutputError: the store cannot be written.
+        """
+        sql = "SELECT owner, id FROM jobs WHERE watched AND state IN ('queued', 'running')"
+        for row in self.database.read(sql):
+            self.cancel(row["owner"], row["id"], reason)
+
+    def forget(self, ended_before: float) -> list[str]:
+        """Delete the rows of jobs that ended before that time, in seconds since the epoch, and return their ids.
+
+        Raises:
+            OutputError: the store cannot be written.
+        """
+        sql = "SELECT id FROM jobs WHERE ended < ?"
+        if not self.database.read(sql, ended_before):
+            return []
+        with self.database.transaction() as write:
+            gone = [row[0] for row in write.execute(sql, (ended_before,)).fetchall()]
+            write.execute("DELETE FROM jobs WHERE ended < ?", (ended_before,))
+        return gone
 
     def cancel(self, owner: str, job: str, reason: str = "Its user cancelled it") -> Job:
         """Stop a job: one that waits at once, one that runs at its next step, a finished one not at all.
@@ -148,15 +194,16 @@ class JobStore:
             raise JobNotFound(job)
         return rows[0]
 
-    def _known(self, asked: Submission, request: str) -> Job | None:
+    def _known(self, asked: Submission) -> Job | None:
         if asked.key is None:
             return None
         rows = self.database.read("SELECT * FROM jobs WHERE owner = ? AND key = ?", asked.owner, asked.key)
         if not rows:
             return None
-        if rows[0]["request"] != request:
+        job = read_job(rows[0])
+        if (job.request, job.handles) != (asked.request, asked.handles):
             raise KeyReused
-        return read_job(rows[0])
+        return job
 
     def _check_room(self, owner: str) -> None:
         if self.waiting() >= self.queue_limit:

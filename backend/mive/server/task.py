@@ -7,10 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mive.manifest import Manifest
+from mive.media import ClipInfo
 from mive.progress import Report
 from mive.request import EditRequest, FrameRange
+from mive.server.jobs import Handles
+from mive.server.leases import DeviceFacts
 from mive.server.results import JobResults
+
+Image = NDArray[np.uint8]
+"""A preview, [h, w, 3]."""
 
 
 @dataclass(frozen=True)
@@ -18,24 +27,35 @@ class Task:
     """One job to edit.
 
     Attributes:
+        owner: whose job it is.
         request: what to do.
+        handles: frames besides the request's.
         window: frames per window instead of the request's; None leaves it.
         checkpoints: the job's folder of checkpoints.
         results: where finished frames go, by their index in the clip.
         report: told how far it is; it raises to stop the edit.
-        opened: told the frames that will be edited, once the clip is open.
+        opened: told the clip, once it is open, and the frames that will be edited; it raises where they are too many.
         checkpointed: told once that the edit got ahead.
         finished: told the frames, number (from 1) and count of every finished window.
+        preview_every: steps between two previews; 0 means none.
+        preview: told an instance's id, the frame's index in the clip, the image, and the steps done and in all.
+        adopt: given the key of a result, puts the frames of an earlier job with that key into ``results`` and returns
+            its manifest; None where there is none.
     """
 
+    owner: str
     request: EditRequest
+    handles: Handles
     window: int | None
     checkpoints: Path
     results: JobResults
     report: Report
-    opened: Callable[[FrameRange], None]
+    opened: Callable[[FrameRange, ClipInfo], None]
     checkpointed: Callable[[], None]
     finished: Callable[[FrameRange, int, int], None]
+    preview_every: int
+    preview: Callable[[int, int, Image, int, int], None]
+    adopt: Callable[[str], Manifest | None]
 
 
 @dataclass(frozen=True)
@@ -45,10 +65,14 @@ class Rendered:
     Attributes:
         manifest: with no outputs, since the frames have no place of their own yet.
         warnings: what the user should know.
+        key: names the result by all that shapes it; "" where it is not to be used again.
+        cached: an earlier job had made it.
     """
 
     manifest: Manifest
     warnings: tuple[str, ...]
+    key: str = ""
+    cached: bool = False
 
 
 class Renderer(Protocol):
@@ -60,6 +84,9 @@ class Renderer(Protocol):
         Raises:
             BundleError, OutOfMemory: it cannot be loaded.
         """
+
+    def about(self) -> DeviceFacts:
+        """The device as it is now."""
 
     def half_window(self, request: EditRequest) -> int | None:
         """Half as many frames as a window of the request has; None where it has but one.

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from mive.errors import Cancelled, OutputError
+from mive.errors import Cancelled, MediaError, OutputError
+from mive.manifest import Manifest
+from mive.media import ClipInfo
 from mive.progress import Progress
 from mive.request import FrameRange
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost, Leases
-from mive.server.results import JobResults
-from mive.server.task import Task
+from mive.server.options import LONGEST_SIDE, MOST_FRAMES
+from mive.server.results import Results
+from mive.server.task import Image, Task
+from mive.wire.clip import clip_to_message
 
 QUIET_SECONDS = 0.1
 """Progress of one stage is told no more often."""
@@ -35,22 +41,45 @@ class Watch:
         job: that runs.
         worker: who holds it.
         draining: whether the time that a job has left is over.
+        most_frames: that one job may have.
+        longest_side: of a frame, in pixels.
     """
 
-    def __init__(self, leases: Leases, job: Job, worker: str, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        job: Job,
+        worker: str,
+        draining: Callable[[], bool],
+        most_frames: int = MOST_FRAMES,
+        longest_side: int = LONGEST_SIDE,
+    ) -> None:
         self._leases = leases
-        self._job = job.id
-        self._request = job.request
+        self._job = job
         self._worker = worker
         self._draining = draining
+        self._most_frames = most_frames
+        self._longest_side = longest_side
         self._told: tuple[str, int] | None = None
         self._told_at = 0.0
         self._first_step: tuple[int, float] | None = None
 
-    def task(self, window: int | None, checkpoints: Path, results: JobResults) -> Task:
+    def task(self, window: int | None, checkpoints: Path, results: Results) -> Task:
         """The job for its renderer."""
         return Task(
-            self._request, window, checkpoints, results, self.report, self._opened, self._checkpointed, self._finished
+            owner=self._job.owner,
+            request=self._job.request,
+            handles=self._job.handles,
+            window=window,
+            checkpoints=checkpoints,
+            results=results.of(self._job.id),
+            report=self.report,
+            opened=self._opened,
+            checkpointed=self._checkpointed,
+            finished=self._finished,
+            preview_every=self._job.preview_every,
+            preview=self._preview,
+            adopt=partial(self._adopt, results),
         )
 
     def report(self, progress: Progress) -> None:
@@ -61,7 +90,7 @@ class Watch:
             Drained: the worker is to end.
             LeaseLost: the job is somebody else's.
         """
-        reason = self._leases.cancelling(self._job, self._worker)
+        reason = self._leases.cancelling(self._job.id, self._worker)
         if reason is not None:
             raise Cancelled(reason)
         if self._draining():
@@ -82,7 +111,7 @@ class Watch:
         eta = self._eta(progress, now)
         if eta is not None:
             body["eta"] = round(eta, 1)
-        self._leases.event(self._job, self._worker, progress.stage, body, slot=progress.stage)
+        self._leases.event(self._job.id, self._worker, progress.stage, body, slot=progress.stage)
 
     def _eta(self, progress: Progress, now: float) -> float | None:
         """Seconds until the job should be done, from the steps since it (last) started; they are most of the work."""
@@ -94,16 +123,42 @@ class Watch:
         made = progress.done - done
         return (now - since) / made * (progress.total - progress.done) if made else None
 
-    def _opened(self, frames: FrameRange) -> None:
-        self._leases.opened(self._job, self._worker, frames)
+    def _opened(self, frames: FrameRange, clip: ClipInfo) -> None:
+        if len(frames) > self._most_frames:
+            raise _too_much("frames", f"{len(frames)} frames", f"at most {self._most_frames} in one job")
+        side = max(clip.width, clip.height)
+        if side > self._longest_side:
+            raise _too_much("clip", f"frames of {clip.width} × {clip.height}", f"at most {self._longest_side} a side")
+        about = clip_to_message(clip).SerializeToString()
+        self._leases.opened(self._job.id, self._worker, frames, about)
 
     def _checkpointed(self) -> None:
-        self._leases.checkpointed(self._job, self._worker)
+        self._leases.checkpointed(self._job.id, self._worker)
 
     def _finished(self, frames: FrameRange, window: int, windows: int) -> None:
         body = {"first": frames.first, "last": frames.last, "window": window, "windows": windows}
         # A window that was decoded twice because of a crash is told once.
-        self._leases.event(self._job, self._worker, "window_finished", body, slot=f"window {window}")
+        self._leases.event(self._job.id, self._worker, "window_finished", body, slot=f"window {window}")
+
+    def _adopt(self, results: Results, key: str) -> Manifest | None:
+        text = results.adopt(self._job.id, key)
+        return None if text is None else Manifest.from_json(text)
+
+    def _preview(self, instance: int, frame: int, image: Image, done: int, total: int) -> None:
+        body = {
+            "instance": instance,
+            "frame": frame,
+            "done": done,
+            "total": total,
+            "width": image.shape[1],
+            "height": image.shape[0],
+            "image": base64.b64encode(image.tobytes()).decode(),
+        }
+        self._leases.event(self._job.id, self._worker, "preview", body, slot=f"preview {instance}")
+
+
+def _too_much(field: str, what: str, expected: str) -> MediaError:
+    return MediaError(what, expected=expected, fix="Split the shot, or ask who runs the server for more", field=field)
 
 
 @contextlib.contextmanager

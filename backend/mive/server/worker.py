@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
-from mive.server.options import Folders, WorkerOptions
-from mive.server.results import DEFAULT_LIMIT, Results
+from mive.server.options import WorkerOptions
+from mive.server.results import Results
 from mive.server.store import JobStore
 from mive.server.task import Rendered, Renderer
 from mive.server.watch import Drained, Watch, heartbeat
@@ -34,29 +34,17 @@ class Worker:
     """Takes jobs from the store and edits them, one after the other.
 
     Args:
-        name: no two processes share one.
         store: the job store.
-        folders: where checkpoints and results lie.
-        renderer: edits them.
-        lease_seconds: how long the jobs of a worker that is silent stay its own.
-        results_limit: bytes that finished jobs' frames may take.
+        options: the worker's; its bundle is already loaded.
+        renderer: edits the jobs.
     """
 
-    def __init__(
-        self,
-        name: str,
-        store: JobStore,
-        folders: Folders,
-        renderer: Renderer,
-        lease_seconds: float = 15.0,
-        results_limit: int = DEFAULT_LIMIT,
-    ) -> None:
-        self.name = name
+    def __init__(self, store: JobStore, options: WorkerOptions, renderer: Renderer) -> None:
+        self.name = options.name
+        self.options = options
         self.store = store
-        self.folders = folders
         self.renderer = renderer
-        self.lease_seconds = lease_seconds
-        self.results = Results(folders.results, results_limit)
+        self.results = Results(options.results, options.results_limit)
         self._drained_at: float | None = None
 
     def drain(self, seconds: float) -> None:
@@ -84,11 +72,11 @@ class Worker:
         Whatever becomes of the job is told in the store. Only what makes the process useless is raised: a device that
         cannot free the job's memory.
         """
-        job = self.store.leases.claim(self.name, self.lease_seconds)
+        job = self.store.leases.claim(self.name, self.options.lease_seconds)
         if job is None:
             return False
         log.info("job %s: start %d on %s", job.id, job.attempts, self.name)
-        with heartbeat(self.store.leases, job.id, self.name, self.lease_seconds):
+        with heartbeat(self.store.leases, job.id, self.name, self.options.lease_seconds):
             self._edit(job)
         self.renderer.free()
         return True
@@ -115,8 +103,10 @@ class Worker:
 
     def _render(self, job: Job) -> Rendered:
         """Edit it; out of memory, once more from the start with half the window."""
-        watch = Watch(self.store.leases, job, self.name, self._out_of_time)
-        checkpoints, results = self.folders.checkpoints / job.id, self.results.of(job.id)
+        watch = Watch(
+            self.store.leases, job, self.name, self._out_of_time, self.options.most_frames, self.options.longest_side
+        )
+        checkpoints, results = self.options.checkpoints / job.id, self.results
         try:
             return self.renderer.render(watch.task(job.window, checkpoints, results))
         except OutOfMemory:
@@ -131,12 +121,17 @@ class Worker:
         return self.renderer.render(watch.task(half, checkpoints, results))
 
     def _finish(self, job: Job, rendered: Rendered) -> None:
-        self.results.of(job.id).finish()
-        frames = rendered.manifest.frames
-        body = {"first": frames.first, "last": frames.last, "warnings": rendered.warnings}
-        self.store.leases.done(job.id, self.name, rendered.manifest.to_json(), body)
+        manifest, frames = rendered.manifest.to_json(), rendered.manifest.frames
+        self.results.publish(job.id, rendered.key, manifest)
+        body = {
+            "first": frames.first,
+            "last": frames.last,
+            "warnings": rendered.warnings,
+            "cached": rendered.cached,
+        }
+        self.store.leases.done(job.id, self.name, manifest, body)
         log.info("job %s: done", job.id)
-        shutil.rmtree(self.folders.checkpoints / job.id, ignore_errors=True)
+        shutil.rmtree(self.options.checkpoints / job.id, ignore_errors=True)
         self.results.prune(keep=job.id)
 
     def _fail(self, job: Job, error: MiveError) -> None:
@@ -158,8 +153,8 @@ class Worker:
         self._clear(job)
 
     def _clear(self, job: Job) -> None:
-        self.results.of(job.id).clear()
-        shutil.rmtree(self.folders.checkpoints / job.id, ignore_errors=True)
+        self.results.remove(job.id)
+        shutil.rmtree(self.options.checkpoints / job.id, ignore_errors=True)
 
     def _out_of_time(self) -> bool:
         return self._drained_at is not None and time.monotonic() >= self._drained_at
@@ -190,11 +185,11 @@ def main(arguments: Sequence[str]) -> int:
         log.error("%s", error)
         leases.announce(options.name, options.device, "failed", error)
         return error.exit_code
-    worker = Worker(options.name, store, options, renderer, options.lease_seconds, options.results_limit)
+    worker = Worker(store, options, renderer)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.drain(options.drain_seconds))
     threading.Thread(target=_await_end, args=(worker,), daemon=True).start()
-    leases.announce(options.name, options.device, "ready")
+    leases.announce(options.name, options.device, "ready", about=renderer.about())
     worker.run()
     leases.announce(options.name, options.device, "stopped")
     return 0

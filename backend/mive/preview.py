@@ -1,0 +1,120 @@
+"""Live previews: how each instance looks so far, from its latents alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mive.sampling import Inverted, State
+from mive.schedule import Grids, Lps, NoiseSchedule, Nps, PlanStep
+
+LONGEST_SIDE = 256
+"""Pixels of a preview's longer side at most."""
+
+_MARGIN = 2
+"""Latents that a preview shows around its instance."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One instance as it looks after a step.
+
+    Attributes:
+        instance: its index in the request.
+        frame: index of the frame in the window; as `Previews.tell` is told, counted from the first edited frame.
+        image: uint8 [h, w, 3], the part of the frame around the instance.
+    """
+
+    instance: int
+    frame: int
+    image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Previews as a caller wants them.
+
+    Attributes:
+        every: steps of the plan between two of them, 1 or more.
+        tell: given each preview with the steps done and all steps, both over all windows.
+    """
+
+    every: int
+    tell: Callable[[Preview, int, int], None]
+
+
+class WindowPreview:
+    """Makes the previews of one window without running a network.
+
+    The source has taken the same noise as the edit, so at every timestep what the two latents differ by is the change:
+    z_0 + (ẑ_t - z̃_t) / √ᾱ_t. It grows from nothing to the edit as t falls. Colours come from a linear fit of the
+    window's own pixels to its own latents, which serves any VAE.
+
+    Args:
+        pixels: [N, H, W, 3] in 0..1, the window at model size.
+        inverted: z̃ by timestep.
+        masks: [M, N, 1, h, w].
+    """
+
+    def __init__(self, pixels: NDArray[np.float32], inverted: Inverted, masks: Tensor) -> None:
+        self._inverted = inverted
+        self._masks = masks[:, :, 0].bool().cpu().numpy()
+        # An instance is shown where most of it is seen.
+        self._frames = [int(mask.sum((1, 2)).argmax()) for mask in self._masks]
+        self._fit = _fit_colours(pixels, inverted[None])
+
+    def after(self, step: PlanStep, state: State, grids: Grids, schedule: NoiseSchedule) -> list[Preview]:
+        """A preview of every instance after a sampling step, none after others and of instances that are not seen."""
+        if not isinstance(step, (Lps, Nps)):
+            return []
+        t = grids.before(step.s)
+        previews = []
+        for index, (mask, frame) in enumerate(zip(self._masks, self._frames, strict=True)):
+            if not mask[frame].any():
+                continue
+            z = state.fused if state.instances is None else state.instances[index]
+            assert z is not None
+            change = (z[frame] - self._inverted[t][frame]) / schedule.alpha(t) ** 0.5
+            image = self._colours(self._inverted[None][frame] + change)
+            previews.append(Preview(index, frame, _enlarged(image[_around(mask[frame])])))
+        return previews
+
+    def _colours(self, z: Tensor) -> NDArray[np.float32]:
+        """Latents [C, h, w] to colours [h, w, 3] in 0..1."""
+        rows = _with_one(z.permute(1, 2, 0).float().cpu())
+        return np.asarray((rows @ self._fit).clamp(0, 1).numpy(), np.float32)
+
+
+def _fit_colours(pixels: NDArray[np.float32], z_0: Tensor) -> Tensor:
+    """Least squares from latents and 1 to colours, [C + 1, 3]."""
+    height, width = z_0.shape[-2:]
+    small = np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) for frame in pixels])
+    latents = _with_one(z_0.permute(0, 2, 3, 1).float().cpu()).flatten(0, 2)
+    solution: Tensor = torch.linalg.lstsq(latents, torch.from_numpy(small).flatten(0, 2), driver="gelsd").solution
+    return solution
+
+
+def _with_one(x: Tensor) -> Tensor:
+    return torch.cat([x, torch.ones_like(x[..., :1])], -1)
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns of a mask [h, w] and its surroundings."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return (
+        slice(max(rows[0] - _MARGIN, 0), rows[-1] + _MARGIN + 1),
+        slice(max(columns[0] - _MARGIN, 0), columns[-1] + _MARGIN + 1),
+    )
+
+
+def _enlarged(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    scale = LONGEST_SIDE // max(image.shape[:2]) or LONGEST_SIDE / max(image.shape[:2])
+    size = (max(int(image.shape[1] * scale), 1), max(int(image.shape[0] * scale), 1))
+    large = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    return np.asarray(np.clip(large * 255 + 0.5, 0, 255), np.uint8)
