@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.server.fakes import ANNA, FakeClock, a_request
+from tests.server.place import Place
 
 from mive.media import ClipInfo, open_writer
 from mive.request import EditRequest, FrameRange, Instance, Settings
@@ -28,6 +29,13 @@ def store(tmp_path: Path, clock: FakeClock) -> Iterator[JobStore]:
     store = JobStore(tmp_path / "jobs.sqlite", queue_limit=8, clock=clock)
     yield store
     store.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
+    place = Place(tmp_path.resolve() / "data", clock)
+    yield place
+    place.regions.close_all()
 
 
 @pytest.fixture

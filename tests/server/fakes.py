@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mive.manifest import BundleRecord, Manifest
-from mive.media import ClipInfo
+from mive.media import ClipInfo, Depth
+from mive.media.raw import DTYPES
 from mive.progress import Progress
 from mive.request import EditRequest, FrameRange, Instance
 from mive.server.leases import DeviceFacts
@@ -35,14 +36,17 @@ class FakeClock:
 
 @dataclass
 class FakeRenderer:
-    """Takes steps that do nothing and makes small grey frames.
+    """Takes steps that do nothing and makes small frames, all of whose samples are the frame's index.
 
     Attributes:
+        size: width and height of the frames.
         step: called before every step with the task and the step's number.
     """
 
     steps: int = 4
     frames: FrameRange = field(default_factory=lambda: FrameRange(10, 12))
+    size: tuple[int, int] = (6, 4)
+    depth: Depth = "u8"
     step: Callable[[Task, int], None] = lambda task, number: None
     windows: list[int | None] = field(default_factory=list)
     freed: int = 0
@@ -62,7 +66,8 @@ class FakeRenderer:
     def render(self, task: Task) -> Rendered:
         self.windows.append(task.window)
         task.report(Progress("load", 1, 1))
-        info = ClipInfo(path=Path("clip.mkv"), width=6, height=4, frames=24, rate=Fraction(24))
+        width, height = self.size
+        info = ClipInfo(Path("clip.mkv"), width, height, max(24, self.frames.last + 1), Fraction(24), self.depth)
         task.opened(self.frames, info)
         for number in range(self.steps):
             self.step(task, number)
@@ -70,14 +75,16 @@ class FakeRenderer:
             if task.preview_every and (number + 1) % task.preview_every == 0:
                 task.preview(1, self.frames.first, np.full((4, 6, 3), 9, np.uint8), number + 1, self.steps)
         for index in self.frames.indices():
-            task.results.write(index, np.full((4, 6, 3), index, np.uint8))
+            task.results.write(index, np.full((height, width, 3), index, DTYPES[self.depth]))
         task.finished(self.frames, 1, 1)
-        return Rendered(self._manifest(task), ("the caption is long",))
+        return Rendered(a_manifest(task, self.frames), ("the caption is long",))
 
-    def _manifest(self, task: Task) -> Manifest:
-        settings = task.request.settings.resolved({"model_size": 64})
-        return Manifest(
-            request=task.request, settings=settings, frames=self.frames, source_hash="", matte_hashes={},
-            bundle=BundleRecord(name="fake", files={}), device="cpu", precision="fp32", plan={}, seconds={}, outputs=(),
-            frames_hash=task.results.hash(self.frames),
-        )  # fmt: skip
+
+def a_manifest(task: Task, frames: FrameRange) -> Manifest:
+    """Of a task whose frames are all there."""
+    settings = task.request.settings.resolved({"model_size": 64})
+    return Manifest(
+        request=task.request, settings=settings, frames=frames, source_hash="", matte_hashes={},
+        bundle=BundleRecord(name="fake", files={}), device="cpu", precision="fp32", plan={}, seconds={}, outputs=(),
+        frames_hash=task.results.hash(frames),
+    )  # fmt: skip

@@ -20,7 +20,7 @@ from mive.server.store import JobStore
 from mive.server.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = (sys.executable, str(Path(__file__).with_name("modelless.py")))
+PROGRAM = (sys.executable, str(Path(__file__).with_name("modelless.py")), "obedient")
 
 Start = Callable[..., Supervisor]
 

@@ -63,7 +63,7 @@ class Clip(ABC):
 
 
 def open_clip(path: str | Path) -> Clip:
-    """Open a video file, an image, or an image sequence.
+    """Open a video file, an image, an image sequence, or a folder of raw frames.
 
     A sequence is a folder, a pattern (``shot.####.exr``, ``shot.%04d.exr``) or one file of it
     whose number has three digits or more (``shot.0001.exr``; shorter numbers name single images,
@@ -73,8 +73,11 @@ def open_clip(path: str | Path) -> Clip:
         MediaError: nothing is there, it is no video or image, it has no frames, or numbers of the
             sequence are missing.
     """
+    from mive.media.raw import RawClip, is_raw
     from mive.media.sequence import SequenceClip, find_sequence
     from mive.media.video import VideoClip
 
+    if is_raw(Path(path)):
+        return RawClip(Path(path))
     sequence = find_sequence(path)
     return VideoClip(Path(path)) if sequence is None else SequenceClip(Path(path), sequence)

@@ -13,10 +13,12 @@ from av.video.reformatter import VideoReformatter
 
 from mive.errors import MatteError, MediaError
 from mive.media import colour
+from mive.media.clip import open_clip
 from mive.media.image import Image, read_image
 from mive.media.info import Coverage, Pixels
 from mive.media.paste import to_float
-from mive.media.sequence import SequenceClip, find_sequence
+from mive.media.raw import RawClip
+from mive.media.sequence import SequenceClip
 from mive.media.video import VideoClip
 
 Ids = npt.NDArray[np.int32]
@@ -33,8 +35,7 @@ class MatteTrack(ABC):
         self.path = path
         self.field = field
         try:
-            sequence = find_sequence(path)
-            self._clip = VideoClip(path) if sequence is None else SequenceClip(path, sequence)
+            self._clip = open_clip(path)
         except MediaError as error:
             raise as_matte_error(error, field) from error
         self.count = self._clip.info.frames
@@ -49,19 +50,22 @@ class MatteTrack(ABC):
         Raises:
             MatteError: the frame cannot be decoded or is no matte of this kind.
         """
+        clip = self._clip
         try:
-            if isinstance(self._clip, SequenceClip):
-                return self._from_file(self._clip.info.files[number])
-            return self._clip.orientation.apply(self._from_video(self._stored(number)))
+            if isinstance(clip, SequenceClip):
+                return self._from_file(clip.info.files[number])
+            if isinstance(clip, RawClip):
+                return self._from_raw(clip.stored(number))
+            assert isinstance(clip, VideoClip)
+            return clip.orientation.apply(self._from_video(self._stored(clip, number)))
         except MatteError:
             raise
         except MediaError as error:
             raise as_matte_error(error, self.field) from error
 
-    def _stored(self, number: int) -> av.VideoFrame:
-        assert isinstance(self._clip, VideoClip)
+    def _stored(self, clip: VideoClip, number: int) -> av.VideoFrame:
         if self._video is None or number != self._next:
-            self._video = self._clip.stored_frames(number, self.count - 1)
+            self._video = clip.stored_frames(number, self.count - 1)
         self._next = number + 1
         return next(self._video)
 
@@ -71,12 +75,15 @@ class MatteTrack(ABC):
     @abstractmethod
     def _from_video(self, frame: av.VideoFrame) -> Pixels: ...
 
+    @abstractmethod
+    def _from_raw(self, pixels: Pixels) -> Pixels: ...
+
 
 class IdTrack(MatteTrack):
     """An ID matte: the value (or palette index) of a pixel is its instance; 0 is background.
 
     Reads 8 and 16 bit grey, palettes, RGB with three equal channels, and EXR with whole numbers,
-    as images or lossless video.
+    as images, lossless video or raw frames.
     """
 
     def _from_file(self, path: Path) -> Ids:
@@ -107,6 +114,9 @@ class IdTrack(MatteTrack):
         if depth == "u16" and self._clip.info.bits < 16:
             rgb = rgb >> (16 - self._clip.info.bits)
         return self._whole(self._one_channel(rgb, self.path), self.path)
+
+    def _from_raw(self, pixels: Pixels) -> Ids:
+        return self._whole(pixels if pixels.ndim == 2 else self._one_channel(pixels, self.path), self.path)
 
     def _one_channel(self, rgb: Pixels, path: Path) -> Pixels:
         if (rgb != rgb[..., :1]).any():
@@ -174,6 +184,11 @@ class CoverageTrack(MatteTrack):
             return self._covered(alpha)
         info = self._clip.info
         return self._covered(colour.to_rgb(frame, info.colour, info.depth, self._reformatter))
+
+    def _from_raw(self, pixels: Pixels) -> Coverage:
+        if self._use_alpha:
+            raise _NoAlpha
+        return self._covered(pixels)
 
     def _covered(self, values: Pixels) -> Coverage:
         values = to_float(values)

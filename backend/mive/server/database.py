@@ -35,6 +35,7 @@ class Database:
         self.path = path
         self.now = clock
         self._lock = threading.RLock()
+        self._commits = 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
@@ -78,6 +79,7 @@ class Database:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
+                self._commits += 1
             except BaseException as error:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
@@ -89,6 +91,11 @@ class Database:
         """All rows of a query; writers of other processes are not waited for."""
         with self._lock:
             return self._connection.execute(sql, values).fetchall()
+
+    def version(self) -> tuple[int, int]:
+        """Another value after every change, by this process or another."""
+        # SQLite's own number leaves out what this connection wrote.
+        return int(self.read("PRAGMA data_version")[0][0]), self._commits
 
     def close(self) -> None:
         with self._lock:

@@ -3,11 +3,20 @@
 ::
 
     MiveError
-    ├── QueueFull         too many jobs wait; try again later
+    ├── TryLater          the same will work in a while
+    │   ├── QueueFull     too many jobs wait
+    │   ├── NotReady      the server loads its model, or is about to end
+    │   └── UploadBusy    another stream sends the same upload
     ├── JobNotFound       no such job, or it is not this owner's
     ├── KeyReused         an idempotency key came with another request
     ├── DeadlinePassed    the job's deadline passed while it waited
     ├── ResultsGone       the frames were removed to make room
+    ├── UploadNotFound    no such upload, or it is not this owner's
+    ├── UploadTaken       another stream has taken an upload over
+    ├── QuotaExceeded     an owner has, or keeps, too much
+    ├── RegionNotFound    no such shared-memory region, or it is not this owner's
+    ├── NoSharedMemory    shared memory is off
+    ├── NotThereYet       the job has not come that far
     └── StoreError        the job store cannot be opened or is of another version
 """
 
@@ -16,8 +25,8 @@ from __future__ import annotations
 from mive.errors import MiveError
 
 
-class QueueFull(MiveError):
-    """Too many jobs wait.
+class TryLater(MiveError):
+    """The same will work in a while.
 
     Args:
         retry_after: seconds after which trying again makes sense.
@@ -26,6 +35,14 @@ class QueueFull(MiveError):
     def __init__(self, what: str, *, expected: str, fix: str, retry_after: float) -> None:
         super().__init__(what, expected=expected, fix=fix)
         self.retry_after = retry_after
+
+
+class QueueFull(TryLater):
+    """Too many jobs wait."""
+
+
+class NotReady(TryLater):
+    """The server loads its model, or is about to end."""
 
 
 class JobNotFound(MiveError):
@@ -69,6 +86,80 @@ class ResultsGone(MiveError):
             f"frame {frame} is not there",
             expected="a frame of the job that is finished and still kept",
             fix="Wait until it is finished; results that were removed to make room need a new job",
+        )
+
+
+class NotThereYet(MiveError):
+    """What is asked for comes later, if the job gets that far."""
+
+
+class UploadNotFound(MiveError):
+    """Nothing of these bytes is there for the owner; whether somebody else has them is not told.
+
+    Args:
+        field: where the request names them.
+    """
+
+    def __init__(self, upload_id: str, field: str) -> None:
+        super().__init__(
+            f"nothing of the upload {upload_id[:12]}… is there",
+            expected="an upload that was sent with this token and is still kept",
+            fix="Send it, again where it was removed in the meantime",
+            field=field,
+        )
+
+
+class UploadBusy(TryLater):
+    """Another stream is sending the same upload."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(
+            "another stream is sending the same upload",
+            expected="one stream for each upload",
+            fix=f"Try again in {retry_after:.0f} seconds; what has arrived by then need not be sent again",
+            retry_after=retry_after,
+        )
+
+
+class UploadTaken(MiveError):
+    """A stream paused, and another has taken its upload over."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this stream paused, and another one now sends the same upload",
+            expected="one stream for each upload",
+            fix="Ask GetUpload how much has arrived, and go on from there",
+        )
+
+
+class QuotaExceeded(MiveError):
+    """An owner has, or keeps, as much as is allowed."""
+
+
+class RegionNotFound(MiveError):
+    """There is no such region among the owner's. The text repeats nothing, since ids and names are secrets.
+
+    Args:
+        field: where the request names it.
+    """
+
+    def __init__(self, field: str) -> None:
+        super().__init__(
+            "there is no such shared-memory region",
+            expected="the region_id of a region that was opened with this token and is still open",
+            fix="Keep the OpenRegion stream open for as long as the region is used",
+            field=field,
+        )
+
+
+class NoSharedMemory(MiveError):
+    """The server offers no shared memory."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "shared memory is off on this server",
+            expected="a server on this machine that was started with it",
+            fix="Upload the bytes, or ask for shared memory to be turned on",
         )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import Field
 
 from mive._validation import Model, Number
+from mive.server.logs import LogOptions
 from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
 from mive.settings import Count
 
@@ -42,6 +43,26 @@ class Folders(Model):
         return self.data / "results"
 
     @property
+    def uploads(self) -> Path:
+        """What clients sent, by owner."""
+        return self.data / "uploads"
+
+    @property
+    def inputs(self) -> Path:
+        """Clips and mattes made of uploads and regions, by owner."""
+        return self.data / "inputs"
+
+    @property
+    def regions(self) -> Path:
+        """A record of every open shared-memory region."""
+        return self.data / "regions"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the server that uses this folder."""
+        return self.data / "server.lock"
+
+    @property
     def inversions(self) -> Path:
         """The inversions of all sources."""
         return self.data / "inversions"
@@ -57,5 +78,6 @@ class WorkerOptions(Folders):
     drain_seconds: Number = Field(default=30.0, ge=0, description="how long a job may go on after SIGTERM")
     results_limit: Count = Field(default=RESULTS_LIMIT, description="bytes of finished jobs' frames")
     inversions_limit: Count = Field(default=INVERSIONS_LIMIT, description="bytes of inversions")
+    log: LogOptions = Field(default=LogOptions(), description="what is logged, and how")
     most_frames: Count = Field(default=MOST_FRAMES, description="frames of one job")
     longest_side: Count = Field(default=LONGEST_SIDE, description="pixels of a frame's longer side")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.media.raw import npy_parts
 from mive.request import FrameRange
 from mive.server.errors import ResultsGone
 from mive.server.files import make_folder, remove_asides, write_whole
@@ -40,10 +40,7 @@ class JobResults:
             OutputError: the disk is full, or may not be written.
         """
         make_folder(self.folder, "results")
-        pixels = np.ascontiguousarray(frame)
-        head = io.BytesIO()
-        np.lib.format.write_array_header_1_0(head, np.lib.format.header_data_from_array_1_0(pixels))
-        write_whole(self.path(index), (head.getvalue(), pixels.data), f"frame {index}")
+        write_whole(self.path(index), npy_parts(frame), f"frame {index}")
 
     def read(self, index: int) -> NDArray[np.generic]:
         """A finished frame [H, W, 3], mapped from the disk rather than read; in any order, as soon as it is there.

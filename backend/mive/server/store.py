@@ -6,13 +6,14 @@ import sqlite3
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from mive.request import EditRequest
 from mive.server.database import Clock, Database
 from mive.server.errors import JobNotFound, KeyReused, QueueFull
 from mive.server.events import add_event, end_job
-from mive.server.jobs import PRIORITIES, Event, Job, Submission, read_event, read_job
+from mive.server.jobs import PRIORITIES, Event, Job, JobState, Submission, read_event, read_job
 from mive.server.leases import Leases
 
 RETRY_SECONDS = 5.0
@@ -83,6 +84,15 @@ class JobStore:
             add_event(write, job, now, "queued", {"attempts": 0})
         return self.get(asked.owner, job), True
 
+    def check_room(self, owner: str, key: str | None = None) -> None:
+        """Refuse early, before anything is made for a job that would not be taken.
+
+        Raises:
+            QueueFull: too many jobs wait, or too many are the owner's, and ``key`` names none of them.
+        """
+        if key is None or not self.database.read("SELECT 1 FROM jobs WHERE owner = ? AND key = ?", owner, key):
+            self._check_room(owner)
+
     def get(self, owner: str, job: str) -> Job:
         """A job of the owner.
 
@@ -91,20 +101,23 @@ class JobStore:
         """
         return read_job(self._row(owner, job))
 
-    def jobs(self, owner: str, limit: int = 100, before: str | None = None) -> list[Job]:
+    def jobs(
+        self, owner: str, limit: int = 100, before: str | None = None, states: Sequence[JobState] = ()
+    ) -> list[Job]:
         """The owner's jobs, newest first.
 
         Args:
             limit: how many at most.
             before: only jobs older than this one of the owner's.
+            states: only jobs in one of these; none means all.
 
         Raises:
             JobNotFound: ``before`` is none of the owner's.
         """
         below = 2**63 - 1 if before is None else self._row(owner, before)["number"]
-        rows = self.database.read(
-            "SELECT * FROM jobs WHERE owner = ? AND number < ? ORDER BY number DESC LIMIT ?", owner, below, limit
-        )
+        among = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
+        sql = f"SELECT * FROM jobs WHERE owner = ? AND number < ? {among} ORDER BY number DESC LIMIT ?"
+        rows = self.database.read(sql, owner, below, *states, limit)
         return [read_job(row) for row in rows]
 
     def position(self, owner: str, job: str) -> int | None:

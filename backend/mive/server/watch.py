@@ -173,7 +173,7 @@ def heartbeat(leases: Leases, job: str, worker: str, seconds: float) -> Iterator
             except LeaseLost:
                 return
             except OutputError as error:
-                log.warning("job %s: the lease could not be renewed: %s", job, error)
+                log.warning("the lease of job %s could not be renewed: %s", job, error)
 
     thread = threading.Thread(target=beat, name=f"heartbeat-{job}", daemon=True)
     thread.start()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
+from mive.server.logs import about, set_up_logging
 from mive.server.options import WorkerOptions
 from mive.server.results import Results
 from mive.server.store import JobStore
@@ -27,7 +28,8 @@ POLL_SECONDS = 0.05
 TROUBLED_SECONDS = 1.0
 """How long it waits besides while the job store cannot be written."""
 
-log = logging.getLogger(__name__)
+# As a program this module is called __main__, whose messages would not show.
+log = logging.getLogger("mive.server.worker")
 
 
 class Worker:
@@ -75,8 +77,9 @@ class Worker:
         job = self.store.leases.claim(self.name, self.options.lease_seconds)
         if job is None:
             return False
-        log.info("job %s: start %d on %s", job.id, job.attempts, self.name)
-        with heartbeat(self.store.leases, job.id, self.name, self.options.lease_seconds):
+        beating = heartbeat(self.store.leases, job.id, self.name, self.options.lease_seconds)
+        with about(job=job.id, owner=job.owner), beating:
+            log.info("started, time %d", job.attempts)
             self._edit(job)
         self.renderer.free()
         return True
@@ -86,9 +89,9 @@ class Worker:
         try:
             self._finish(job, self._render(job))
         except LeaseLost:
-            log.warning("job %s: another worker has it now", job.id)
+            log.warning("another worker has the job now")
         except Drained:
-            log.info("job %s: stopped at a checkpoint", job.id)
+            log.info("stopped at a checkpoint")
             # What cannot be told shows when the lease expires.
             with contextlib.suppress(LeaseLost, OutputError):
                 leases.release(job.id, self.name)
@@ -98,7 +101,7 @@ class Worker:
         except MiveError as error:
             self._fail(job, error)
         except Exception as error:
-            log.exception("job %s: unexpected error", job.id)
+            log.exception("unexpected error")
             self._fail(job, _unexpected(error))
 
     def _render(self, job: Job) -> Rendered:
@@ -115,7 +118,7 @@ class Worker:
                 raise
         # Here the error, and with it all that its frames held, is gone.
         self.renderer.free()
-        log.warning("job %s: out of memory, once more with windows of %d frames", job.id, half)
+        log.warning("out of memory, once more with windows of %d frames", half)
         self.store.leases.narrow(job.id, self.name, half)
         self._clear(job)
         return self.renderer.render(watch.task(half, checkpoints, results))
@@ -130,12 +133,12 @@ class Worker:
             "cached": rendered.cached,
         }
         self.store.leases.done(job.id, self.name, manifest, body)
-        log.info("job %s: done", job.id)
+        log.info("done")
         shutil.rmtree(self.options.checkpoints / job.id, ignore_errors=True)
         self.results.prune(keep=job.id)
 
     def _fail(self, job: Job, error: MiveError) -> None:
-        log.info("job %s: %s", job.id, type(error).__name__)
+        log.info("failed: %s", type(error).__name__)
         self._end(job, lambda: self.store.leases.failed(job.id, self.name, error))
 
     def _end(self, job: Job, tell: Callable[[], None]) -> None:
@@ -149,7 +152,7 @@ class Worker:
         except LeaseLost:
             return
         except OutputError as error:
-            log.error("job %s: its end could not be told, so it will run again: %s", job.id, error)
+            log.error("its end could not be told, so it will run again: %s", error)
         self._clear(job)
 
     def _clear(self, job: Job) -> None:
@@ -174,8 +177,8 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         0, or the exit code of the error that kept it from starting.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     options = WorkerOptions.from_json(arguments[0])
+    set_up_logging(options.log, worker=options.name)
     store = JobStore(options.jobs)
     leases = store.leases
     try:

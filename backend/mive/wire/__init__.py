@@ -1,4 +1,4 @@
-"""MIVE's own objects as messages of the contract and back: pure conversions, no I/O, no torch.
+"""MIVE's own objects as messages of the contract and back: pure conversions, no torch, and no I/O but certificates' files.
 
 ===========================  ===================================================================
 :mod:`mive.wire.request`     edit requests, instances, settings, frame ranges
@@ -9,6 +9,7 @@
 :mod:`mive.wire.runs`        mattes as runs of equal pixels
 :mod:`mive.wire.progress`    how far an edit is
 :mod:`mive.wire.errors`      errors as ``google.rpc.Status`` and back
+:mod:`mive.wire.tls`         certificates and keys as gRPC's credentials
 ===========================  ===================================================================
 
 The messages themselves are in :mod:`mive.v1`, which is built from ``proto/``. Whatever arrives may be wrong in any

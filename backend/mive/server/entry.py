@@ -1,0 +1,19 @@
+"""Where the script ``mive-server`` begins: says what is missing before anything needs it."""
+
+from __future__ import annotations
+
+from mive.cli.ending import say_failure
+from mive.cli.needs import require_server
+from mive.errors import MiveError
+
+
+def main() -> int:
+    """Run ``mive-server`` with the process's arguments and return its exit code."""
+    try:
+        require_server()
+    except MiveError as error:
+        say_failure(error, as_json=False)
+        return error.exit_code
+    from mive.server.main import main as run
+
+    return run()

@@ -1,0 +1,194 @@
+"""What a server counts, for Prometheus.
+
+No label holds anything that a client chose: no owners, jobs, captions, paths, and only methods that exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections import Counter as Count
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, get_args
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from mive.errors import RequestError
+from mive.server.address import Address
+from mive.server.jobs import FINISHED, JobState
+from mive.server.leases import WorkerState
+from mive.server.options import Folders
+from mive.server.store import JobStore
+from mive.server.supervisor import Workers
+
+SIZE_SECONDS: Final = 60.0
+"""How old the sizes of folders may be: measuring them reads every file's entry."""
+
+_LATE_SECONDS: Final = 60.0
+"""A job shows in the store later than the time at which it ended, by as long as its transaction takes."""
+
+_STAGE_BUCKETS: Final = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+_CALL_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 1000)
+
+
+class Metrics:
+    """All metrics of one server, in a registry of its own.
+
+    Jobs end in other processes, so what they did is counted from the store whenever the metrics are asked for.
+
+    Args:
+        store: its jobs.
+        workers: who edits them.
+        folders: where its files lie.
+
+    Attributes:
+        upload_bytes: to be increased by what arrives.
+        calls, call_seconds: for `MetricsInterceptor`.
+    """
+
+    def __init__(self, store: JobStore, workers: Workers, folders: Folders) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.upload_bytes = Counter("mive_upload_bytes", "Bytes of uploads that arrived", registry=registry)
+        self.calls = Counter("mive_calls", "Calls that ended", ["method", "code"], registry=registry)
+        self.call_seconds = Histogram(
+            "mive_call_seconds", "How long calls took", ["method"], registry=registry, buckets=_CALL_BUCKETS
+        )
+        registry.register(_Jobs(store))
+        registry.register(_Now(store, workers, folders))
+
+
+class _Jobs(Collector):
+    """Counts the jobs that ended since it was made."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._database = store.database
+        self._since = store.database.now()
+        self._counted: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._ended = Counter("mive_jobs_ended", "Jobs that ended", ["outcome"], registry=None)
+        self._frames = Counter("mive_frames_rendered", "Frames that finished jobs made", registry=None)
+        self._seconds = Histogram(
+            "mive_stage_seconds", "Time a finished job spent", ["stage"], registry=None, buckets=_STAGE_BUCKETS
+        )
+        for outcome in FINISHED:
+            self._ended.labels(outcome)
+
+    def collect(self) -> Iterator[Metric]:
+        with self._lock:
+            for row in self._new():
+                self._count(row)
+        for metric in (self._ended, self._frames, self._seconds):
+            yield from metric.collect()
+
+    def _new(self) -> list[sqlite3.Row]:
+        horizon = max(self._since, self._database.now() - _LATE_SECONDS)
+        rows = self._database.read(
+            "SELECT id, state, ended, manifest, body FROM jobs "
+            "LEFT JOIN events ON events.job = jobs.id AND events.sequence = jobs.last_event WHERE ended >= ?",
+            self._since,
+        )
+        new = [row for row in rows if row["id"] not in self._counted]
+        self._counted |= {row["id"]: row["ended"] for row in new}
+        self._counted = {job: ended for job, ended in self._counted.items() if ended >= horizon}
+        self._since = horizon
+        return new
+
+    def _count(self, row: sqlite3.Row) -> None:
+        self._ended.labels(row["state"]).inc()
+        body = json.loads(row["body"] or "{}")
+        if row["state"] != "done" or row["manifest"] is None or body.get("cached"):
+            return
+        manifest = json.loads(row["manifest"])
+        self._frames.inc(manifest["frames"]["last"] - manifest["frames"]["first"] + 1)
+        for stage, seconds in manifest["seconds"].items():
+            self._seconds.labels(stage).observe(seconds)
+
+
+class _Now(Collector):
+    """How things stand when the metrics are asked for."""
+
+    def __init__(self, store: JobStore, workers: Workers, folders: Folders) -> None:
+        self._store = store
+        self._workers = workers
+        self._folders = folders
+        self._sizes: dict[str, int] = {}
+        self._measured = float("-inf")
+
+    def collect(self) -> Iterator[Metric]:
+        jobs = self._store.counts()
+        yield _gauge("mive_jobs", "Jobs in the store", "state", {state: jobs[state] for state in get_args(JobState)})
+        states = Count[str](status.state for status in self._workers.statuses())
+        yield _gauge("mive_workers", "Workers", "state", {state: states[state] for state in get_args(WorkerState)})
+        yield _gauge("mive_stored_bytes", "Size of what is stored", "kind", self._stored())
+
+    def _stored(self) -> dict[str, int]:
+        if time.monotonic() > self._measured + SIZE_SECONDS:
+            folders = {path.name: path for path in self._folders.data.glob("*/")}
+            self._sizes = {name: folder_bytes(path) for name, path in folders.items()}
+            self._measured = time.monotonic()
+        return self._sizes
+
+
+def _gauge(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        gauge.add_metric([value], number)
+    return gauge
+
+
+def folder_bytes(folder: Path) -> int:
+    """Size of all files below a folder; those with several names count once, those that just went not at all."""
+    sizes = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                info = os.lstat(os.path.join(place, name))
+                sizes[info.st_ino] = info.st_size
+    return sum(sizes.values())
+
+
+@dataclass(frozen=True)
+class MetricsServer:
+    """Answers Prometheus over plain HTTP, in threads of its own."""
+
+    server: WSGIServer
+    thread: threading.Thread
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self.server.server_port
+
+    def stop(self) -> None:
+        """Ends it; the port is free afterwards."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def serve_metrics(address: Address, registry: CollectorRegistry) -> MetricsServer:
+    """Serves metrics until stopped, to anyone who can reach the address.
+
+    Raises:
+        RequestError: the address is taken, or not this machine's.
+    """
+    try:
+        return MetricsServer(*start_http_server(address.port or 0, address.host, registry))
+    except OSError as error:
+        raise RequestError(
+            f"metrics cannot be served on {address.target}: {error.strerror or error}",
+            expected="a free port of an address of this machine",
+            fix="Choose another port",
+            field="metrics_listen",
+        ) from error

@@ -1,0 +1,74 @@
+"""How many bytes each owner keeps on the disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from mive.server.errors import QuotaExceeded
+
+
+class Quota:
+    """Bytes by owner: measured on the disk once, then kept by those who write and remove.
+
+    Args:
+        most: bytes that one owner may keep; 0 is no limit.
+        measure: counts an owner's bytes on the disk.
+        what: what is counted, for people.
+    """
+
+    def __init__(self, most: int, measure: Callable[[str], int], what: str) -> None:
+        self.most = most
+        self._measure = measure
+        self._what = what
+        self._used: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def take(self, owner: str, size: int) -> None:
+        """Count bytes that are about to be written.
+
+        Raises:
+            QuotaExceeded: they would be too many; none are counted.
+        """
+        with self._lock:
+            used = self._used_by(owner)
+            if self.most and used + size > self.most:
+                raise QuotaExceeded(
+                    f"{self._what} of this token take {used} bytes, and {size} more are asked for",
+                    expected=f"at most {self.most} bytes in all",
+                    fix="Send less, or wait until earlier ones are no longer needed and kept",
+                )
+            self._used[owner] = used + size
+
+    def give_back(self, owner: str, size: int) -> None:
+        """Count bytes no longer that are about to be removed, or were not written."""
+        with self._lock:
+            self._used[owner] = max(self._used_by(owner) - size, 0)
+
+    def _used_by(self, owner: str) -> int:
+        if owner not in self._used:
+            self._used[owner] = self._measure(owner)
+        return self._used[owner]
+
+
+class Claim:
+    """What one operation takes from a quota, step by step, and gives back when it fails."""
+
+    def __init__(self, quota: Quota, owner: str) -> None:
+        self._quota = quota
+        self._owner = owner
+        self._size = 0
+
+    def take(self, size: int) -> None:
+        """See `Quota.take`."""
+        self._quota.take(self._owner, size)
+        self._size += size
+
+    def settle(self, size: int) -> None:
+        """Count what was really written, headers and all, so that removing it gives back as much."""
+        self._quota.give_back(self._owner, self._size - size)
+        self._size = size
+
+    def cancel(self) -> None:
+        """Give everything back."""
+        self.settle(0)

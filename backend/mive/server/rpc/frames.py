@@ -1,0 +1,158 @@
+"""Frames of a job, in any order and as soon as they exist."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from mive.errors import RequestError
+from mive.media.info import Pixels
+from mive.server.errors import NotThereYet, ResultsGone
+from mive.server.jobs import Job
+from mive.server.regions import Regions
+from mive.server.results import Results
+from mive.server.rpc.pulse import Pulse
+from mive.server.store import JobStore
+from mive.v1 import media_pb2, mive_pb2
+from mive.wire.chunks import split_frame
+from mive.wire.clip import clip_from_message
+from mive.wire.formats import (
+    FrameFormat,
+    PixelFormat,
+    RowOrder,
+    format_to_message,
+    pack,
+    pixel_format_from_message,
+    row_order_from_message,
+    to_pixel_format,
+)
+from mive.wire.request import range_from_message
+
+_MOST_FRAMES: Final = 1_000_000
+_OF_DEPTH: Final[dict[str, PixelFormat]] = {"u8": "u8", "u16": "u16", "f32": "float"}
+
+
+@dataclass(frozen=True)
+class FrameCalls:
+    """Sends frames as their reader takes them, one at a time in memory."""
+
+    store: JobStore
+    results: Results
+    regions: Regions
+    pulse: Pulse
+
+    async def fetch(self, owner: str, asked: mive_pb2.FetchFramesRequest) -> AsyncIterator[media_pb2.FrameChunk]:
+        """The pieces of the frames asked for, in that order.
+
+        Raises:
+            JobNotFound: the owner has no such job.
+            RequestError: the job has no such frames, or the region is too small.
+            NotThereYet: a frame does not exist yet, and the request does not wait.
+            ResultsGone: it never will.
+        """
+        job = await self._opened(owner, asked.job_id, asked.wait)
+        layout = _layout(job, asked)
+        indices = _indices(job, asked)
+        offset = self._check_region(owner, asked, layout, len(indices))
+        for index in indices:
+            frame = await self._frame(owner, job.id, index, asked.wait)
+            converted = await asyncio.to_thread(to_pixel_format, frame, layout.pixel_format)
+            if offset is None:
+                # Each piece is made when the one before it has gone.
+                for chunk in split_frame(index, converted, layout):
+                    yield chunk
+                continue
+            place = media_pb2.RegionSlice(region_id=asked.into.region_id, offset=offset, size=layout.size)
+            await asyncio.to_thread(self._put, owner, place, converted, layout)
+            header = media_pb2.FrameHeader(format=format_to_message(layout), size=layout.size)
+            yield media_pb2.FrameChunk(frame=index, header=header, region=place)
+            offset += layout.size
+
+    async def _opened(self, owner: str, job_id: str, wait: bool) -> Job:
+        """The job, once its clip is open."""
+        while True:
+            beat = self.pulse.count
+            job = await asyncio.to_thread(self.store.get, owner, job_id)
+            if job.frames is not None:
+                return job
+            if job.finished or not wait:
+                raise NotThereYet(
+                    f"the job is {job.state} and has no frames",
+                    expected="a job that has begun",
+                    fix="Look at why it ended" if job.finished else 'Fetch later, or set "wait"',
+                )
+            await self.pulse.after(beat)
+
+    async def _frame(self, owner: str, job_id: str, index: int, wait: bool) -> Pixels:
+        while True:
+            beat = self.pulse.count
+            # The job comes first: the frames of one that is done were written before.
+            job = await asyncio.to_thread(self.store.get, owner, job_id)
+            try:
+                return await asyncio.to_thread(self.results.of(job_id).read, index)
+            except ResultsGone:
+                if job.finished:
+                    raise
+                if not wait:
+                    raise NotThereYet(
+                        f"frame {index} is not finished",
+                        expected="one of the job's finished_frames",
+                        fix='Fetch it later, or set "wait"',
+                    ) from None
+            await self.pulse.after(beat)
+
+    def _check_region(
+        self, owner: str, asked: mive_pb2.FetchFramesRequest, layout: FrameFormat, count: int
+    ) -> int | None:
+        """Where in the region the first frame goes; None where frames travel as bytes."""
+        if not asked.HasField("into"):
+            return None
+        needed = layout.size * count
+        if asked.into.size < needed:
+            raise RequestError(
+                f"{asked.into.size} bytes are too few for {count} frames of {layout.size} bytes",
+                expected=f"{needed} bytes or more",
+                fix="Make the region larger, or fetch fewer frames at one time",
+                field="into.size",
+            )
+        self.regions.check(owner, asked.into, "into")
+        return asked.into.offset
+
+    def _put(self, owner: str, place: media_pb2.RegionSlice, frame: Pixels, layout: FrameFormat) -> None:
+        self.regions.write(owner, place, pack(frame, layout))
+
+
+def _layout(job: Job, asked: mive_pb2.FetchFramesRequest) -> FrameFormat:
+    """How the job's frames are to lie in memory."""
+    assert job.clip is not None, "a job with frames knows its clip"
+    clip = clip_from_message(media_pb2.ClipInfo.FromString(job.clip))
+    pixel_format = _OF_DEPTH[clip.depth]
+    if asked.pixel_format:
+        pixel_format = pixel_format_from_message(asked.pixel_format, "fetch")
+    row_order: RowOrder = row_order_from_message(asked.row_order, "fetch") if asked.row_order else "top_down"
+    return FrameFormat(clip.width, clip.height, 3, pixel_format, row_order, 0, clip.colour)
+
+
+def _indices(job: Job, asked: mive_pb2.FetchFramesRequest) -> list[int]:
+    """The frames in the order asked for, all checked first."""
+    assert job.frames is not None
+    given = [range_from_message(part, f"frames[{number}]") for number, part in enumerate(asked.frames)]
+    wanted = given or [job.frames]
+    for number, part in enumerate(wanted):
+        if part.first < job.frames.first or part.last > job.frames.last:
+            raise RequestError(
+                f"the job has no frames {part}",
+                expected=f"frames within {job.frames}",
+                fix="Ask for frames that the job edits",
+                field=f"frames[{number}]",
+            )
+    if sum(map(len, wanted)) > _MOST_FRAMES:
+        raise RequestError(
+            f"{sum(map(len, wanted))} frames in one call",
+            expected=f"at most {_MOST_FRAMES}",
+            fix="Fetch them in several calls",
+            field="frames",
+        )
+    return [index for part in wanted for index in part.indices()]

@@ -1,0 +1,212 @@
+"""Submitting, looking at and cancelling jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mive.errors import RequestError
+from mive.networks.bundle_files import BUNDLES_FOLDER
+from mive.request import EditRequest
+from mive.server.errors import NotThereYet
+from mive.server.inputs import Inputs
+from mive.server.jobs import Handles, Job, JobState, Priority, Submission
+from mive.server.results import Results
+from mive.server.roots import Roots
+from mive.server.rpc.messages import add_details, job_to_message
+from mive.server.store import JobStore
+from mive.v1 import job_pb2, mive_pb2
+from mive.wire.request import request_from_message
+from mive.wire.words import refuse_unknown, word_of
+
+MOST_JOBS: Final = 1000
+"""Jobs in one page of a list."""
+
+_MOST_KEY: Final = 128
+_MOST_HANDLES: Final = 10_000
+_STATE: Final = job_pb2.DESCRIPTOR.enum_types_by_name["JobState"]
+
+
+@dataclass(frozen=True)
+class JobRules:
+    """What a submitted job may ask for.
+
+    Attributes:
+        bundle: of the server, for requests that leave it open.
+        roots: folders that clients may name files in.
+        most_instances: of one job.
+        most_frames: of one job.
+    """
+
+    bundle: str
+    roots: Roots
+    most_instances: int
+    most_frames: int
+
+    def check(self, request: EditRequest) -> None:
+        """Refuse what is too much, and bundles that are not for clients to choose.
+
+        Raises:
+            RequestError: naming the field.
+        """
+        if len(request.instances) > self.most_instances:
+            raise _wrong("instances", f"{len(request.instances)} instances", f"at most {self.most_instances}")
+        if request.frames is not None and len(request.frames) > self.most_frames:
+            raise _wrong("frames", f"{len(request.frames)} frames", f"at most {self.most_frames} in one job")
+        if not self._knows(request.bundle):
+            expected = f'"{self.bundle}", which this server runs, or another that comes with MIVE'
+            raise _wrong("bundle", f'the bundle "{request.bundle[:80]}" is not for this server to load', expected)
+
+    def _knows(self, bundle: str) -> bool:
+        """A hub id would let clients make the server fetch whatever they name."""
+        if bundle == self.bundle or (bundle.isidentifier() and (BUNDLES_FOLDER / bundle).is_dir()):
+            return True
+        try:
+            self.roots.check(bundle, "bundle")
+        except RequestError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
+class JobCalls:
+    """The calls about jobs; all of them block and run in threads.
+
+    Attributes:
+        check_ready: raises while no jobs are taken.
+    """
+
+    store: JobStore
+    results: Results
+    inputs: Inputs
+    rules: JobRules
+    check_ready: Callable[[], None]
+
+    async def submit(self, owner: str, asked: mive_pb2.SubmitJobRequest, watched: bool = False) -> tuple[Job, bool]:
+        """Store a job, and say whether it is new.
+
+        Args:
+            watched: it is an interactive preview that lives as long as its stream.
+
+        Raises:
+            MiveError: why it is not taken.
+        """
+        self.check_ready()
+        return await asyncio.to_thread(self._submit, owner, asked, watched)
+
+    def _submit(self, owner: str, asked: mive_pb2.SubmitJobRequest, watched: bool) -> tuple[Job, bool]:
+        # Before anything is copied: a full queue is told at once.
+        self.store.check_room(owner, asked.idempotency_key or None)
+        refuse_unknown(asked)
+        if len(asked.idempotency_key) > _MOST_KEY:
+            raise _wrong("idempotency_key", "the key is too long", f"at most {_MOST_KEY} characters")
+        handles = Handles(asked.handles.before, asked.handles.after)
+        if max(handles.before, handles.after) > _MOST_HANDLES:
+            raise _wrong("handles", "the handles are too long", f"at most {_MOST_HANDLES} frames on each side")
+        name = self.inputs.name_source(owner)
+        request = request_from_message(asked.request, bundle=self.rules.bundle, name_source=name)
+        self.rules.check(request)
+        submission = Submission(
+            owner=owner,
+            request=request,
+            priority="interactive" if watched else _priority(asked.priority),
+            key=asked.idempotency_key or None,
+            deadline=time.time() + _seconds(asked) if asked.HasField("deadline") else None,
+            handles=handles,
+            preview_every=asked.preview_every,
+            watched=watched,
+        )
+        return self.store.submit(submission)
+
+    async def message(self, owner: str, job_id: str, details: bool = False) -> job_pb2.Job:
+        """A job as clients see it.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+        """
+        return await asyncio.to_thread(self._message, owner, job_id, details)
+
+    def _message(self, owner: str, job_id: str, details: bool) -> job_pb2.Job:
+        job = self.store.get(owner, job_id)
+        message = self._brief(job)
+        if details:
+            add_details(message, job, self.inputs.redact)
+        return message
+
+    def _brief(self, job: Job) -> job_pb2.Job:
+        position = self.store.position(job.owner, job.id) if job.state == "queued" else None
+        return job_to_message(job, position, self.results.of(job.id).indices(), self.inputs.redact)
+
+    async def list(self, owner: str, asked: mive_pb2.ListJobsRequest) -> mive_pb2.ListJobsResponse:
+        """One page of the owner's jobs.
+
+        Raises:
+            RequestError: the states or the page cannot be.
+        """
+        return await asyncio.to_thread(self._list, owner, asked)
+
+    def _list(self, owner: str, asked: mive_pb2.ListJobsRequest) -> mive_pb2.ListJobsResponse:
+        if asked.page_size > MOST_JOBS:
+            raise _wrong("page_size", f"{asked.page_size} jobs", f"at most {MOST_JOBS}; 0 means 100")
+        size = asked.page_size or 100
+        states = [_state(number) for number in asked.states]
+        jobs = self.store.jobs(owner, size + 1, asked.page_token or None, states)
+        page = mive_pb2.ListJobsResponse(jobs=[self._brief(job) for job in jobs[:size]])
+        if len(jobs) > size:
+            page.next_page_token = jobs[size - 1].id
+        return page
+
+    async def cancel(self, owner: str, job_id: str, reason: str = "Its user cancelled it") -> job_pb2.Job:
+        """Stop a job within one step.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+        """
+        await asyncio.to_thread(self.store.cancel, owner, job_id, reason)
+        return await self.message(owner, job_id)
+
+    async def manifest(self, owner: str, job_id: str) -> str:
+        """The manifest of a job as JSON.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+            NotThereYet: it is not done.
+        """
+        job = await asyncio.to_thread(self.store.get, owner, job_id)
+        if job.manifest is None:
+            raise NotThereYet(
+                f"the job is {job.state}, so it has no manifest",
+                expected="a job that is done",
+                fix="Watch it to its end",
+            )
+        return self.inputs.redact(job.manifest, apart=True)
+
+
+def _priority(number: int) -> Priority:
+    match number:
+        case job_pb2.PRIORITY_INTERACTIVE:
+            return "interactive"
+        case job_pb2.PRIORITY_BATCH | job_pb2.PRIORITY_UNSPECIFIED:
+            return "batch"
+    raise _wrong("priority", f"{number} is no priority", "INTERACTIVE or BATCH")
+
+
+def _state(number: int) -> JobState:
+    match word := word_of(_STATE, number):
+        case "queued" | "running" | "done" | "failed" | "cancelled":
+            return word
+    raise _wrong("states", f"{word or 'UNSPECIFIED'} is no state", "QUEUED, RUNNING, DONE, FAILED or CANCELLED")
+
+
+def _seconds(asked: mive_pb2.SubmitJobRequest) -> float:
+    seconds = asked.deadline.seconds + asked.deadline.nanos / 1e9
+    if not 0 < seconds < 1e9:
+        raise _wrong("deadline", f"{seconds} seconds", "more than 0 seconds")
+    return float(seconds)
+
+
+def _wrong(field: str, what: str, expected: str) -> RequestError:
+    return RequestError(what, expected=expected, fix=f"Correct {field}", field=field)

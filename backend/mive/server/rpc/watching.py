@@ -1,0 +1,62 @@
+"""Follows what happens to a job."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from mive.server.jobs import FINISHED, Event, Job
+from mive.server.rpc.messages import Redact, event_to_message
+from mive.server.rpc.pulse import Pulse
+from mive.server.store import JobStore
+from mive.v1 import job_pb2
+
+PAGE: Final = 64
+"""Events read at one time: all that a slow reader makes the server hold."""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Reads events from the store whenever it changes.
+
+    Attributes:
+        redact: takes the server's own paths out of texts.
+    """
+
+    store: JobStore
+    pulse: Pulse
+    redact: Redact
+
+    async def follow(self, owner: str, job_id: str, after: int = 0) -> AsyncIterator[job_pb2.JobEvent]:
+        """All events with a higher sequence number than ``after``, then those to come, until the job ends.
+
+        A new place in the queue is told under the number of the event before it.
+
+        Raises:
+            JobNotFound: the owner has no such job.
+        """
+        told = None
+        while True:
+            beat = self.pulse.count
+            job, events, position = await asyncio.to_thread(self._look, owner, job_id, after)
+            for event in events:
+                yield event_to_message(job, event, position, self.redact)
+                after = event.sequence
+                told = position if event.kind == "queued" else told
+            if any(event.kind in FINISHED for event in events) or (job.finished and not events):
+                return
+            if position is not None and position != told:
+                moved = Event(after, time.time(), "queued", {"attempts": job.attempts})
+                yield event_to_message(job, moved, position, self.redact)
+                told = position
+            if len(events) < PAGE:
+                await self.pulse.after(beat)
+
+    def _look(self, owner: str, job_id: str, after: int) -> tuple[Job, list[Event], int | None]:
+        # The job comes last: an ended one has all its events.
+        events = self.store.events(owner, job_id, after, PAGE)
+        position = self.store.position(owner, job_id)
+        return self.store.get(owner, job_id), events, position

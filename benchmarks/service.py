@@ -1,0 +1,171 @@
+"""What the service costs: an edit through it against the same edit in process, and its transports against a copy.
+
+    python benchmarks/service.py [--table docs/service.md]
+
+Everything is measured in one run, turn by turn, so that ratios hold on a busy machine too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from mive.client import Client
+from mive.edit import run_edit
+from mive.media import ClipInfo, open_writer
+from mive.media.raw import write_raw
+from mive.request import EditRequest, FrameRange, Instance, Settings
+from mive.toyworld import random_scene
+from mive.toyworld.clip import write_clip
+
+FRAMES: Final = 8
+ROUNDS: Final = 5
+HD: Final = (1080, 1920, 3)
+HD_FRAMES: Final = 8
+PROGRAM: Final = (sys.executable, "-c", "import sys; from mive.server.entry import main; sys.exit(main())")
+
+
+@contextmanager
+def served(data: Path) -> Iterator[Client]:
+    """A client of a fresh server, once its model is loaded."""
+    command = [*PROGRAM, "--data", str(data), "--listen", "127.0.0.1:0", "--shared-memory", "--log-level", "warning"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            with Client(process.stdout.readline().split()[-1]) as client:
+                while client.server_info().state != "ready":
+                    time.sleep(0.1)
+                yield client
+        finally:
+            process.terminate()
+
+
+def seconds(act: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def overhead(client: Client, folder: Path) -> list[str]:
+    """The same edits by ``run_edit``, without the time that it loads the bundle, and through the service."""
+    scene = random_scene(20_600_000, (192, 192), count=(2, 2))
+    toy = write_clip(scene, folder, FRAMES)
+
+    def request(number: int) -> EditRequest:
+        # Another caption each time, since a server does not make the same edit twice.
+        captions = (f"a red ball {number}", f"a blue cube {number}")
+        return EditRequest(
+            clip=str(toy.videos[0]),
+            mattes=str(toy.mattes),
+            instances=tuple(Instance(id=i, caption=caption) for i, caption in enumerate(captions, start=1)),
+            settings=Settings(preset="draft"),
+        )
+
+    def through(number: int, send: str) -> None:
+        job = client.submit(request(number), send=send)  # type: ignore[arg-type]
+        assert sum(1 for _ in client.fetch(job.job_id, wait=True)) == FRAMES
+
+    through(0, "path")
+    times: dict[str, list[float]] = {"in process": [], "path": [], "upload": [], "memory": []}
+    for number in range(1, ROUNDS + 1):
+        made = run_edit(request(number), folder / f"{number}.mkv")
+        times["in process"].append(made.seconds["total"] - made.seconds["load"])
+        for turn, send in enumerate(("path", "upload", "memory")):
+            times[send].append(seconds(lambda n=number, t=turn, s=send: through(100 * n + t, s)))
+    lines = ["| edit of 8 frames, 2 instances | median s | ratio | ms a frame more |", "|---|---|---|---|"]
+    base = statistics.median(times["in process"])
+    for name, taken in times.items():
+        median = statistics.median(taken)
+        more = 1000 * (median - base) / FRAMES
+        lines.append(f"| {name} | {median:.2f} | {median / base:.2f} | {more:+.0f} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def transport(client: Client, folder: Path) -> list[str]:
+    """GB/s of 1080p float frames each way, and of a copy in memory."""
+    rng = np.random.default_rng(0)
+    frames = [rng.random(HD, np.float32) for _ in range(HD_FRAMES)]
+    info = ClipInfo(
+        path=folder / "hd", width=HD[1], height=HD[0], frames=HD_FRAMES, rate=Fraction(24), depth="f32", bits=32
+    )
+    (folder / "hd").mkdir()
+    write_raw(folder / "hd", info, iter(frames))
+    matte_info = ClipInfo(path=folder / "mattes", width=HD[1], height=HD[0], frames=HD_FRAMES, rate=Fraction(24))
+    with open_writer(folder / "mattes", matte_info, FrameRange(0, HD_FRAMES - 1)) as mattes:
+        for _ in range(HD_FRAMES):
+            ids = np.zeros(HD, np.uint8)
+            ids[300:800, 600:1200] = 1
+            mattes.write(ids)
+    request = EditRequest(
+        clip=str(folder / "hd"),
+        mattes=str(folder / "mattes"),
+        instances=(Instance(id=1, caption="a red ball"),),
+        settings=Settings(preset="draft", steps=1, inversion_steps=1),
+    )
+    job = client.submit(request, send="path").job_id
+    list(client.watch(job))
+    total = sum(frame.nbytes for frame in frames)
+    target = np.empty(HD, np.float32)
+
+    def copy() -> None:
+        for frame in frames:
+            np.copyto(target, frame)
+
+    def upload() -> None:
+        for frame in frames:
+            # New bytes every time: what the server has already is not sent again.
+            frame[0, 0] = rng.random(3)
+            client.upload(frame.tobytes())
+
+    def fetch(into_memory: bool) -> None:
+        for _, frame in client.fetch(job, into_memory=into_memory):
+            assert frame.shape == HD
+
+    acts: dict[str, Callable[[], None]] = {
+        "copy in memory": copy,
+        "upload (hashed twice, kept on disk)": upload,
+        "fetch as bytes": lambda: fetch(False),
+        "fetch through shared memory": lambda: fetch(True),
+    }
+    times: dict[str, list[float]] = {name: [] for name in acts}
+    for _ in range(ROUNDS):
+        for name, act in acts.items():
+            times[name].append(seconds(act))
+    lines = ["| 1080p float frames | GB/s | ms a frame | of a copy |", "|---|---|---|---|"]
+    base = statistics.median(times["copy in memory"])
+    for name, taken in times.items():
+        median = statistics.median(taken)
+        speed = total / median / 1e9
+        lines.append(f"| {name} | {speed:.2f} | {1000 * median / HD_FRAMES:.0f} | {base / median:.2f} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def main() -> None:
+    """Run both and print the tables."""
+    parser = argparse.ArgumentParser(description="What the service costs.")
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place, served(Path(place) / "data") as client:
+        folder = Path(place) / "clips"
+        folder.mkdir()
+        tables = [transport(client, folder), overhead(client, folder)]
+    if options.table:
+        text = "\n\n".join("\n".join(lines) for lines in tables)
+        options.table.write_text(f"# What the service costs\n\n    python benchmarks/service.py\n\n{text}\n")
+
+
+if __name__ == "__main__":
+    main()
