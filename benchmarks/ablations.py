@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from mive.bench.methods import choose
 from mive.cache import InversionCache
 from mive.edit import run_edit
 from mive.request import EditRequest, Instance, Settings
@@ -25,15 +26,8 @@ from mive.toyworld.clip import write_clip
 from mive.training.data import HELD_OUT_SEEDS
 
 FRAMES: Final = 8
-ROWS: Final[Mapping[str, dict[str, Any]]] = {
-    "full": {},
-    "no_ipr": {"ipr": "none"},
-    "dense_diffusion": {"ipr": "dense_diffusion"},
-    "lps_only": {"plan": "lps_only"},
-    "nps_only": {"plan": "nps_only"},
-    "no_reinversion": {"plan": "no_reinversion"},
-    "global_caption": {"caption_mode": "global", "plan": "nps_only", "ipr": "none"},
-}
+NAMES: Final = ("full", "no_ipr", "dense_diffusion", "lps_only", "nps_only", "no_reinversion", "global_caption")
+ROWS: Final[Mapping[str, Mapping[str, Any]]] = {method.name: method.changes for method in choose(NAMES)}
 SCORES: Final = ("gtc", "gtf", "fa", "ltc", "ltf", "ia", "cia", "bp")
 
 

@@ -27,7 +27,7 @@ SEED: Final = 20_004_585
 FRAMES: Final = 6
 SIZE: Final = (192, 192)
 PRESET: Final[Preset] = "standard"
-EDITS: Final = (("green", "checkered"), ("blue", "striped"), ("red", "striped"))
+EDITS: Final = (("green", "plain"), ("blue", "striped"), ("red", "plain"))
 """The colour and pattern that each thing gets, in the scene's order."""
 
 _MADE: Final = ("edited.mp4", "sheet.png", "scores.json", "manifest.json")

@@ -76,9 +76,11 @@ def test_there_is_no_reflection_for_them(remote: tuple[Served, grpc.Channel, str
 
 def test_nothing_is_said_without_encryption(remote: tuple[Served, grpc.Channel, str]) -> None:
     served, _, token = remote
-    with grpc.insecure_channel(served.address) as channel, pytest.raises(grpc.RpcError) as caught:
-        metadata = (("authorization", f"Bearer {token}"),)
-        mive_pb2_grpc.MiveStub(channel).GetServerInfo(mive_pb2.GetServerInfoRequest(), metadata=metadata, timeout=30)
+    asked, metadata = mive_pb2.GetServerInfoRequest(), (("authorization", f"Bearer {token}"),)
+    with grpc.insecure_channel(served.address) as channel:
+        stub = mive_pb2_grpc.MiveStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetServerInfo(asked, metadata=metadata, timeout=30)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
 
 

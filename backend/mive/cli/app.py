@@ -11,13 +11,19 @@ from typing import Annotated
 import typer
 
 from mive import __version__
+from mive.cli.bench import bench
 from mive.cli.demo import demo
 from mive.cli.doctor import doctor
 from mive.cli.edit import edit
 from mive.cli.ending import say_failure
+from mive.cli.jobs import cancel, jobs
+from mive.cli.plugin import plugin
+from mive.cli.render import render
 from mive.cli.render_again import render_again
 from mive.cli.score import score
 from mive.cli.stopping import stoppable
+from mive.cli.study import study
+from mive.cli.watch import watch
 from mive.errors import Cancelled, MiveError, RequestError
 
 app = typer.Typer(
@@ -32,9 +38,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(short_help="Edit the instances of a clip.")(edit)
+app.command(short_help="Edit the instances of a clip at a server.")(render)
+app.command(short_help="List your jobs at a server.")(jobs)
+app.command(short_help="Watch a job at a server, and fetch its frames.")(watch)
+app.command(short_help="Cancel jobs at a server.")(cancel)
 app.command(short_help="Make the frames of an edit again.")(render_again)
 app.command(short_help="Measure an edit.")(score)
 app.command(short_help="Edit a small clip that comes with MIVE.")(demo)
+app.add_typer(bench, short_help="Measure methods on a suite of clips.")
+app.add_typer(plugin, short_help="Install the effect for OpenFX hosts.")
+app.add_typer(study, short_help="Let people compare methods.")
 app.command(short_help="Show what is installed and what is missing.")(doctor)
 
 

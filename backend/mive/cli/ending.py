@@ -5,9 +5,41 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from mive.errors import MiveError
+
+
+class Made(Protocol):
+    """What an edit left on disk; see :class:`mive.edit.EditResult`."""
+
+    @property
+    def out(self) -> Path: ...
+    @property
+    def manifest(self) -> Path: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def seconds(self) -> dict[str, float]: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+
+def say_made(made: Made, as_json: bool, **more: object) -> None:
+    """What came of an edit.
+
+    Args:
+        more: further fields, for machines.
+    """
+    if as_json:
+        names = ("out", "manifest", "frames", "seconds", "warnings")
+        say_json({**{name: getattr(made, name) for name in names}, **more})
+        return
+    say_warnings(made.warnings)
+    count = f"{made.frames} frame{'s' if made.frames != 1 else ''}"
+    print(f"{made.out}: {count} in {made.seconds['total']:.1f} s")
+    print(f"{made.manifest}: how they were made")
 
 
 def say_json(value: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""From the options of ``mive edit`` to a request."""
+"""From the options of ``mive edit`` and ``mive render`` to a request."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Flags:
         if self.clip is None:
             raise RequestError(
                 "no clip is named",
-                expected="mive edit CLIP --mattes PATH --edit ID=CAPTION -o OUT",
+                expected="CLIP --mattes PATH --edit ID=CAPTION -o OUT",
                 fix="Name a clip, or take everything from a file with --request edit.json",
             )
         chosen = instances(self.edit, self.matte, self.source)
@@ -53,13 +53,15 @@ class Flags:
                 expected="ID mattes for all instances, or a matte for each",
                 fix=f"Add --mattes PATH, or --matte {nowhere[0]}=PATH",
             )
+        # Left open, the bundle is the default here, and a server's to choose there.
+        bundle: dict[str, Any] = {} if self.bundle is None else {"bundle": self.bundle}
         return EditRequest(
             clip=self.clip,
             mattes=self.mattes,
             frames=None if self.frames is None else FrameRange.parse(self.frames),
             instances=chosen,
-            bundle="tiny" if self.bundle is None else self.bundle,
             settings=self._settings(),
+            **bundle,
         )
 
     def given(self) -> list[str]:
@@ -117,6 +119,17 @@ def instances(edits: tuple[str, ...], mattes: tuple[str, ...], sources: tuple[st
     )
 
 
+def whole_request(flags: Flags, file: Path | None) -> EditRequest:
+    """The request that flags or a file describe, with absolute paths.
+
+    Raises:
+        RequestError: there are both, or something is missing or wrong.
+    """
+    if file is None:
+        return anchored(flags.request(), Path())
+    return anchored(read_request(file, flags), file.parent)
+
+
 def read_request(path: Path, flags: Flags) -> EditRequest:
     """The request in a JSON file; relative paths in it start from the file's folder.
 
@@ -157,12 +170,13 @@ def anchored(request: EditRequest, folder: Path) -> EditRequest:
         return None if path is None else str(root / path)
 
     own = tuple(i.model_copy(update={"matte": place(i.matte)}) for i in request.instances)
-    changes = {
+    changes: dict[str, object] = {
         "clip": place(request.clip),
         "mattes": place(request.mattes),
         "instances": own,
-        "bundle": _bundle(request.bundle, root),
     }
+    if "bundle" in request.model_fields_set:
+        changes["bundle"] = _bundle(request.bundle, root)
     return request.model_copy(update=changes)
 
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mive.errors import RequestError
 
+ClipArgument = Annotated[str | None, typer.Argument(metavar="CLIP", help="A video, an image or a folder of images.")]
+_OUT_HELP = (
+    "A video (.mp4 H.264, .mov ProRes, .mkv FFV1), a folder for PNG images, "
+    "or a pattern (NAME.####.png, NAME.####.exr)."
+)
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help=_OUT_HELP)]
+LaterOutOption = Annotated[Path | None, typer.Option("--out", "-o", metavar="OUT", help=_OUT_HELP)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, errors too.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 MattesOption = Annotated[
@@ -35,6 +43,23 @@ FramesOption = Annotated[str | None, typer.Option(metavar="A-B", help="Frames of
 BundleOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Model bundle: a name, folder or hub id. [default: tiny]"),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(metavar="draft|standard|paper", help="How many steps. [default: standard]"),
+]
+SeedOption = Annotated[int | None, typer.Option(metavar="N", help="Of the noise that --set variation=0..1 mixes in.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as steps=30."),
+]
+RequestOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The whole edit as JSON, instead of CLIP and options."),
+]
+CodecOption = Annotated[
+    str | None,
+    typer.Option(metavar="h264|hevc|prores|ffv1", help="Instead of what OUT's suffix says."),
 ]
 MatteFitOption = Annotated[
     str | None,

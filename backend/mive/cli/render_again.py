@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.edit import say_edit
+from mive.cli.ending import say_made
 from mive.cli.needs import require_models
 from mive.cli.options import JsonOption, QuietOption
 from mive.cli.progress import shown
@@ -47,7 +47,7 @@ def render_again(
             expected="the same source, mattes, bundle, packages and kind of machine",
             fix=f"What differs: {'; '.join(reasons)}. {out} was kept",
         )
-    say_edit(result, json)
+    say_made(result, json)
     if not json:
         print(f"The frames are those of {manifest}, bit for bit")
 

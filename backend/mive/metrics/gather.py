@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -16,6 +16,12 @@ from mive.media.paste import to_depth
 from mive.metrics.crops import area, square_crop
 from mive.metrics.scores import bp
 from mive.metrics.vectors import Embedder, Vectors, require_finite
+
+TOGETHER = 32
+"""Pictures that are cut before they are embedded, so that a GPU sees full batches and memory stays small."""
+
+_Cuts = tuple[int, list[Pixels | None]]
+"""A frame's number, the frame, and its instances; None where one is absent."""
 
 
 class Pictures(NamedTuple):
@@ -41,33 +47,42 @@ def gather(
     count: int,
     embedder: Embedder,
 ) -> Pictures:
-    """Read the three side by side, one frame at a time. ``count`` is M, the number of captions.
+    """Read the three side by side, a few frames at a time. ``count`` is M, the number of captions.
 
     Raises:
         MediaError: source and edit differ in frames or size, there are none, or one is not finite.
         MatteError: the mattes differ from the clip in frames or size, or in number from ``count``.
         EngineError: an embedding is not finite.
     """
-    frames, crops, areas, preserved = [], [], [], []
+    vectors, areas, preserved = list[Vectors](), [], []
+    waiting: list[_Cuts] = []
     for index, (source, edited, coverage) in _together(source_frames, edited_frames, mattes):
         _check_sizes(index, source, edited, coverage, count)
         preserved.append(_preserved(index, source, edited, coverage))
         areas.append([area(layer) for layer in coverage])
-        whole, parts = _embedded(index, to_depth(edited, "u8"), coverage, embedder)
-        frames.append(whole)
-        crops.append(parts)
-    return Pictures(np.stack(frames), np.stack(crops), np.array(areas), tuple(preserved))
+        frame = to_depth(edited, "u8")
+        waiting.append((index, [frame, *(square_crop(frame, layer) for layer in coverage)]))
+        if len(waiting) * (1 + count) >= TOGETHER:
+            vectors += _embedded(waiting, embedder)
+            waiting = []
+    vectors += _embedded(waiting, embedder)
+    every = np.stack(vectors)
+    return Pictures(every[:, 0], every[:, 1:], np.array(areas), tuple(preserved))
 
 
-def _embedded(index: int, frame: Pixels, coverage: Coverage, embedder: Embedder) -> tuple[Vectors, Vectors]:
-    """The vectors of the frame, ``[d]``, and of its instances, ``[M, d]``."""
-    cuts = [square_crop(frame, layer) for layer in coverage]
-    there = [place for place, cut in enumerate(cuts) if cut is not None]
-    vectors = embedder.images([frame, *(cut for cut in cuts if cut is not None)])
-    require_finite(vectors, f"frame {index}")
-    parts = np.zeros((len(cuts), vectors.shape[1]), dtype=np.float32)
-    parts[there] = vectors[1:]
-    return vectors[0], parts
+def _embedded(waiting: Sequence[_Cuts], embedder: Embedder) -> Iterator[Vectors]:
+    """For each frame ``[1 + M, d]``: its own vector and those of its instances, zero where one is absent."""
+    if not waiting:
+        return
+    vectors = embedder.images([cut for _, cuts in waiting for cut in cuts if cut is not None])
+    start = 0
+    for index, cuts in waiting:
+        there = [place for place, cut in enumerate(cuts) if cut is not None]
+        own = require_finite(vectors[start : start + len(there)], f"frame {index}")
+        start += len(there)
+        parts = np.zeros((len(cuts), vectors.shape[1]), dtype=np.float32)
+        parts[there] = own
+        yield parts
 
 
 def _preserved(index: int, source: Pixels, edited: Pixels, coverage: Coverage) -> float | None:

@@ -1,0 +1,88 @@
+"""Plots as inline SVG that takes its colours from the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Final
+
+WIDTH: Final = 560
+HEIGHT: Final = 320
+SERIES: Final = 8
+"""Colours that the page's style has for series."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 46
+
+Points = Sequence[tuple[float, float]]
+
+
+def scatter(series: Mapping[str, Points], x_label: str, y_label: str, title: str) -> str:
+    """Dots, and for each series a line through its means at each x.
+
+    Args:
+        series: points by name, their x whole numbers; axes start at 0.
+        x_label, y_label: what the axes show, with units.
+        title: for readers who do not see the picture.
+    """
+    points = [point for rows in series.values() for point in rows]
+    across, up = (_ticks(max(values), least) for values, least in zip(zip(*points, strict=True), (1, 0), strict=True))
+    right, top = across[-1], up[-1]
+    axes = _axes(across, up, x_label, y_label)
+    drawn = [_series(rows, number, len(series), right, top) for number, rows in enumerate(series.values())]
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title>{axes}{''.join(drawn)}</svg>"
+    )
+
+
+def _series(points: Points, number: int, of: int, right: float, top: float) -> str:
+    """Dots beside each other where several series share an x, and the line of means."""
+    shift = (number - (of - 1) / 2) * min(5.0, 26 / of)
+    dots = "".join(f'<circle cx="{_x(x, right) + shift:.1f}" cy="{_y(y, top):.1f}" r="3"/>' for x, y in sorted(points))
+    means = [(at, _mean([y for x, y in points if x == at])) for at in sorted({x for x, _ in points})]
+    path = " ".join(f"{_x(x, right) + shift:.1f},{_y(y, top):.1f}" for x, y in means)
+    line = f'<polyline points="{path}"/>' if len(means) > 1 else ""
+    return f'<g class="series s{number % SERIES}">{dots}{line}</g>'
+
+
+def _axes(across: Sequence[float], up: Sequence[float], x_label: str, y_label: str) -> str:
+    parts, right, top = [], across[-1], up[-1]
+    for value in up:
+        y = _y(value, top)
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')
+    base = HEIGHT - _BOTTOM
+    for value in across:
+        x = _x(value, right)
+        parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 5}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{base + 19}" text-anchor="middle">{value:g}</text>')
+    parts.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>')
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    parts.append(f'<text class="label" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
+    centre = (_TOP + base) / 2
+    parts.append(
+        f'<text class="label" x="15" y="{centre}" text-anchor="middle" transform="rotate(-90 15 {centre})">'
+        f"{escape(y_label)}</text>"
+    )
+    return "".join(parts)
+
+
+def _x(value: float, right: float) -> float:
+    return _LEFT + value / right * (WIDTH - _LEFT - _RIGHT)
+
+
+def _y(value: float, top: float) -> float:
+    return HEIGHT - _BOTTOM - value / top * (HEIGHT - _TOP - _BOTTOM)
+
+
+def _ticks(most: float, least: float) -> list[float]:
+    """From 0 to the first tick beyond ``most``, four to nine of them, 1, 2 or 5 times a power of ten apart."""
+    most = most or 1.0
+    power = 10.0 ** math.floor(math.log10(most / 4))
+    step = max(least, next(power * factor for factor in (1, 2, 5, 10) if most / (power * factor) <= 9))
+    return [round(index * step, 9) for index in range(math.floor(most / step) + 2)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,166 @@
+"""``mive render``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast, get_args
+
+import typer
+
+from mive._validation import did_you_mean
+from mive.cli.ending import say_json, say_made
+from mive.cli.options import (
+    ClipArgument,
+    CodecOption,
+    EditOption,
+    FramesOption,
+    JsonOption,
+    LaterOutOption,
+    MatteFitOption,
+    MatteOption,
+    MattesOption,
+    PresetOption,
+    QuietOption,
+    RequestOption,
+    SeedOption,
+    SetOption,
+    SourceOption,
+)
+from mive.cli.progress import shown
+from mive.cli.remote import (
+    CaOption,
+    CertOption,
+    InsecureOption,
+    KeyOption,
+    ServerOption,
+    Teller,
+    TokenFileOption,
+    connect,
+)
+from mive.errors import RequestError
+
+if TYPE_CHECKING:
+    from mive.client.jobs import Priority
+    from mive.client.sending import Send
+
+
+def render(
+    clip: ClipArgument = None,
+    out: LaterOutOption = None,
+    mattes: MattesOption = None,
+    edit: EditOption = None,
+    matte: MatteOption = None,
+    source: SourceOption = None,
+    frames: FramesOption = None,
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Model bundle. [default: the one that the server runs]")
+    ] = None,
+    preset: PresetOption = None,
+    seed: SeedOption = None,
+    set_: SetOption = None,
+    matte_fit: MatteFitOption = None,
+    request: RequestOption = None,
+    codec: CodecOption = None,
+    server: ServerOption = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the server.")] = False,
+    send: Annotated[
+        str, typer.Option(metavar="auto|path|upload|memory", help="How clip and mattes reach the server.")
+    ] = "auto",
+    priority: Annotated[str, typer.Option(metavar="batch|interactive", help="Interactive jobs come first.")] = "batch",
+    handles: Annotated[
+        str | None, typer.Option(metavar="N|BEFORE,AFTER", help="Frames to edit around the range, so a cut can move.")
+    ] = None,
+    token_file: TokenFileOption = None,
+    ca: CaOption = None,
+    cert: CertOption = None,
+    key: KeyOption = None,
+    insecure: InsecureOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Edit the instances of a clip at a server, with the options and the result of "mive edit".
+
+    Ctrl-C cancels the job. With --detach it goes on without you, and "mive watch ID -o OUT" fetches its frames.
+    """
+    from mive.cli.flags import Flags, check_codec, whole_request
+    from mive.client.jobs import PRIORITIES
+    from mive.client.sending import Send
+
+    flags = Flags(
+        clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames, bundle,
+        preset, seed, matte_fit, tuple(set_ or ()),
+    )  # fmt: skip
+    whole = whole_request(flags, request)
+    chosen = check_codec(codec)
+    way = cast("Send", one_of("--send", send, get_args(Send)))
+    rank = cast("Priority", one_of("--priority", priority, tuple(PRIORITIES)))
+    around = parse_handles(handles)
+    if out is None and not detach:
+        raise RequestError(
+            "nothing says where the result goes", expected="-o OUT, or --detach", fix="Add -o edited.mov"
+        )
+    if detach and way == "memory":
+        raise RequestError(
+            "frames that are sent from memory cannot be found in their clip again by a later command",
+            expected='--send upload or path with --detach, which "mive watch ID -o OUT" can place',
+            fix="Leave --send out",
+        )
+    with connect(server, token_file, ca, cert, key, insecure) as client, shown(quiet, here=False) as display:
+        if detach or out is None:
+            job = client.submit(whole, send=way, priority=rank, handles=around, wait_for_room=True, report=display)
+        else:
+            from mive.client import render as render_to
+
+            made = render_to(
+                client, whole, out, codec=chosen, tell=Teller(display),
+                send=way, priority=rank, handles=around, wait_for_room=True, report=display,
+            )  # fmt: skip
+    if detach or out is None:
+        say_detached(job.job_id, out, json, quiet)
+    else:
+        say_made(made, json, job=made.job_id)
+
+
+def say_detached(job_id: str, out: Path | None, as_json: bool, quiet: bool) -> None:
+    """The job's id alone on standard output, for scripts; the rest is for people."""
+    if as_json:
+        say_json({"job": job_id})
+        return
+    print(job_id)
+    if not quiet:
+        target = "OUT" if out is None else out
+        typer.echo(f'The server has it. Fetch the result with "mive watch {job_id} -o {target}"', err=True)
+
+
+def one_of(option: str, word: str, words: tuple[str, ...]) -> str:
+    """The word itself.
+
+    Raises:
+        RequestError: it is none of them.
+    """
+    if word in words:
+        return word
+    raise RequestError(
+        f'{option} "{word}" is not a choice',
+        expected=f"one of {', '.join(words)}",
+        fix=did_you_mean(word, words) or f"Leave {option} out",
+    )
+
+
+def parse_handles(text: str | None) -> tuple[int, int]:
+    """Reads ``8`` or ``8,4``: frames before and after.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    if text is None:
+        return 0, 0
+    match = re.fullmatch(r"\s*([0-9]{1,6})\s*(?:,\s*([0-9]{1,6})\s*)?", text)
+    if match is None:
+        raise RequestError(
+            f'--handles "{text}" is no number of frames',
+            expected="one number for both sides, or two: before and after",
+            fix="Write --handles 8, or --handles 8,4",
+        )
+    return int(match[1]), int(match[2] or match[1])

@@ -1,0 +1,140 @@
+"""A job as the server tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from mive.client.errors import broken_contract, from_server
+from mive.client.events import moved
+from mive.client.times import time_of
+from mive.errors import MiveError
+from mive.media.info import ClipInfo
+from mive.request import EditRequest, FrameRange
+from mive.v1 import job_pb2
+from mive.wire.clip import clip_from_message
+from mive.wire.errors import error_from_detail
+from mive.wire.request import Source, request_from_message
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+Priority = Literal["interactive", "batch"]
+
+STATES: Final[dict[JobState, job_pb2.JobState.ValueType]] = {
+    "queued": job_pb2.JOB_STATE_QUEUED,
+    "running": job_pb2.JOB_STATE_RUNNING,
+    "done": job_pb2.JOB_STATE_DONE,
+    "failed": job_pb2.JOB_STATE_FAILED,
+    "cancelled": job_pb2.JOB_STATE_CANCELLED,
+}
+PRIORITIES: Final[dict[Priority, job_pb2.Priority.ValueType]] = {
+    "interactive": job_pb2.PRIORITY_INTERACTIVE,
+    "batch": job_pb2.PRIORITY_BATCH,
+}
+IN_MEMORY: Final = "(frames in memory)"
+"""Stands for the path of what was never a file."""
+
+_STATE_OF = {number: state for state, number in STATES.items()}
+_PRIORITY_OF = {number: priority for priority, number in PRIORITIES.items()}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One edit on the server. Times are the server's, in UTC.
+
+    Attributes:
+        job_id: names the job.
+        state: what it is doing.
+        priority: its place among the others.
+        submitted, started, ended, deadline: when; None where that is not so (yet).
+        position: jobs that start before it, while it is queued.
+        attempts: how often it was started.
+        frames: those it edits, handles included; None until the clip was opened.
+        finished: those that can be fetched, in ascending ranges.
+        last_sequence: of its latest event.
+        error: why it failed.
+        clip: the source; only from ``get``, and not before the clip was opened.
+        request: as it was submitted; only from ``get``. Uploads go by their first file's name.
+    """
+
+    job_id: str
+    state: JobState
+    priority: Priority
+    submitted: datetime
+    started: datetime | None
+    ended: datetime | None
+    deadline: datetime | None
+    position: int
+    attempts: int
+    frames: FrameRange | None
+    finished: tuple[FrameRange, ...]
+    last_sequence: int
+    error: MiveError | None
+    clip: ClipInfo | None
+    request: EditRequest | None
+
+    @property
+    def has_ended(self) -> bool:
+        """It is done, failed or cancelled."""
+        return self.state in ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """Some of the jobs.
+
+    Attributes:
+        jobs: newest first, without ``clip`` and ``request``.
+        next_page: where to go on; None after the last.
+    """
+
+    jobs: tuple[Job, ...]
+    next_page: str | None
+
+
+def job_from_message(message: job_pb2.Job, first: int = 0) -> Job:
+    """The job.
+
+    Args:
+        first: index in the client's clip of the server's frame 0.
+
+    Raises:
+        ServerError: it makes no sense, or is in a state that this version does not know.
+    """
+    if message.state not in _STATE_OF:
+        raise broken_contract(f"a job in the state {message.state}")
+    with from_server():
+        times = {
+            name: time_of(getattr(message, name)) if message.HasField(name) else None
+            for name in ("started", "ended", "deadline")
+        }
+        return Job(
+            job_id=message.job_id,
+            state=_STATE_OF[message.state],
+            priority=_PRIORITY_OF.get(message.priority, "batch"),
+            submitted=time_of(message.submitted),
+            **times,
+            position=message.position,
+            attempts=message.attempts,
+            frames=moved(message.frames, first) if message.HasField("frames") else None,
+            finished=tuple(moved(frames, first) for frames in message.finished_frames),
+            last_sequence=message.last_sequence,
+            error=error_from_detail(message.error) if message.HasField("error") else None,
+            clip=clip_from_message(message.clip) if message.HasField("clip") else None,
+            request=request_from_message(message.request, name_source=_name) if message.HasField("request") else None,
+        )
+
+
+def states_to_message(states: Iterable[JobState]) -> list[job_pb2.JobState.ValueType]:
+    """The states, for a message."""
+    return [STATES[state] for state in states]
+
+
+def _name(source: Source, field: str) -> str:
+    match source.WhichOneof("source"):
+        case "path":
+            return source.path
+        case "files" if source.files.files:
+            return source.files.files[0].name
+    return IN_MEMORY
