@@ -1,18 +1,54 @@
-"""Builds the contract's Python code into every wheel and editable installation."""
+"""Builds what git does not hold: the contract's Python code into every installation, the plugin into wheels."""
 
 from __future__ import annotations
 
+import platform
 import runpy
+import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+# The plugin asks for no newer glibc; tests/plugin/test_build.py checks that.
+PLUGIN_TAG = "py3-none-manylinux_2_28_x86_64"
 
-class ContractHook(BuildHookInterface):
-    """Runs proto/generate.py and adds its files, which git ignores, to the wheel."""
+
+class GeneratedHook(BuildHookInterface):
+    """Runs proto/generate.py, and CMake on plugin_bridge/ofx. Editable installations build the plugin when asked to."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
         generate = runpy.run_path(str(root / "proto" / "generate.py"))["generate"]
         build_data["artifacts"] += [path.relative_to(root).as_posix() for path in generate(root)]
+        if version == "editable":
+            return
+        build_data["force_include"][str(root / "plugin_bridge" / "resolve")] = "mive/plugin/resolve"
+        self._folder = tempfile.mkdtemp(prefix="mive-plugin-")
+        if why := build_plugin(root / "plugin_bridge" / "ofx", Path(self._folder)):
+            self.app.display_warning(f"This wheel comes without the OpenFX plugin: {why}")
+            return
+        build_data["force_include"][f"{self._folder}/MIVE.ofx.bundle"] = "mive/plugin/MIVE.ofx.bundle"
+        build_data["tag"] = PLUGIN_TAG
+        build_data["pure_python"] = False
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if version != "editable":
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def build_plugin(sources: Path, folder: Path) -> str:
+    """Builds MIVE.ofx.bundle into a folder; returns why not, or nothing."""
+    if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
+        return f"it cannot be built for {sys.platform} on {platform.machine()} yet"
+    missing = [name for name in ("cmake", "c++") if shutil.which(name) is None]
+    if missing:
+        return f"{' and '.join(missing)} cannot be found"
+    for command in (["cmake", "-S", str(sources), "-B", str(folder)], ["cmake", "--build", str(folder), "--parallel"]):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode:
+            return f"{' '.join(command)} failed\n{done.stdout[-4000:]}"
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -24,6 +25,11 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> N
     package = REPOSITORY / "backend" / "mive"
     files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
     expected = {path.relative_to(package.parent).as_posix() for path in files}
+    script = REPOSITORY / "plugin_bridge" / "resolve"
+    expected |= {f"mive/plugin/resolve/{path.relative_to(script).as_posix()}" for path in script.rglob("*.py")}
+    if shutil.which("cmake") and shutil.which("c++"):
+        expected.add("mive/plugin/MIVE.ofx.bundle/Contents/Linux-x86-64/MIVE.ofx")
+        assert wheel.name.endswith("-py3-none-manylinux_2_28_x86_64.whl")
     metadata = f"mive-{mive.__version__}.dist-info"
     assert {name for name in names if not name.startswith(metadata)} == expected
     assert {"mive/py.typed", f"{metadata}/licenses/NOTICE"} <= names

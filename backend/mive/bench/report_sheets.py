@@ -43,8 +43,8 @@ def strips(clip: SuiteClip, edited: Path) -> dict[str, list[str]]:
     mattes = open_mattes(str(clip.mattes), clip.instances, source.info, whole)
     before = [_thumbnail(frame) for frame in _frames(clip.source, shown)]
     after = [_thumbnail(frame) for frame in _frames(edited, shown)]
-    marked = [_marked(frame, mattes.read(index)) for frame, index in zip(before, shown, strict=True)]
-    rows = {"source": before, "mattes": marked, "edit": after}
+    coloured = [marked(frame, mattes.read(index)) for frame, index in zip(before, shown, strict=True)]
+    rows = {"source": before, "mattes": coloured, "edit": after}
     return {name: [_jpeg(picture) for picture in row] for name, row in rows.items()}
 
 
@@ -62,7 +62,7 @@ def _thumbnail(frame: Pixels) -> Image:
     return np.asarray(cv2.resize(picture, size, interpolation=smooth), np.uint8)
 
 
-def _marked(thumbnail: Image, matte: Coverage) -> Image:
+def marked(thumbnail: Image, matte: Coverage) -> Image:
     """A pale frame with each instance under its colour, outlined."""
     size = (thumbnail.shape[1], thumbnail.shape[0])
     picture = thumbnail // 3 + 150

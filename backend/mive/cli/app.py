@@ -12,6 +12,7 @@ import typer
 
 from mive import __version__
 from mive.cli.bench import bench
+from mive.cli.dataset import dataset
 from mive.cli.demo import demo
 from mive.cli.doctor import doctor
 from mive.cli.edit import edit
@@ -46,6 +47,7 @@ app.command(short_help="Make the frames of an edit again.")(render_again)
 app.command(short_help="Measure an edit.")(score)
 app.command(short_help="Edit a small clip that comes with MIVE.")(demo)
 app.add_typer(bench, short_help="Measure methods on a suite of clips.")
+app.add_typer(dataset, short_help="Make a suite from VIPSeg, and describe suites.")
 app.add_typer(plugin, short_help="Install the effect for OpenFX hosts.")
 app.add_typer(study, short_help="Let people compare methods.")
 app.command(short_help="Show what is installed and what is missing.")(doctor)

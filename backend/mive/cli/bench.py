@@ -151,7 +151,7 @@ def report(
     """Write report.html, .md, .csv and .json into DIR: the paper's tables with intervals, timings, worst and best."""
     from mive.bench.report import read_report, write_report
 
-    made = read_report(folder, None if methods is None else _words(methods))
+    made = read_report(folder, None if methods is None else words(methods))
     paths = write_report(made, folder)
     if json:
         say_json({"clips": len(made.clips), "files": [str(path) for path in paths], "notes": list(made.notes)})
@@ -194,7 +194,7 @@ def _makers(
 
     cache = InversionCache(folder.inversions)
     makers: list[Maker] = [
-        Editing(method, info.settings, info.bundle, cache) for method in choose(_words(names) if names else [])
+        Editing(method, info.settings, info.bundle, cache) for method in choose(words(names) if names else [])
     ]
     taken = {method.name for method in METHODS}
     for text in foreign:
@@ -218,7 +218,7 @@ def _makers(
     return makers
 
 
-def _words(names: str) -> list[str]:
+def words(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 

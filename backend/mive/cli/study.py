@@ -42,13 +42,14 @@ def build(
 
     The site works from disk and on any web host, and sends nothing anywhere. Do not hand out the key.
     """
-    from mive.cli.bench import _words
+    from mive.bench.report import told_clips
+    from mive.cli.bench import words
     from mive.study.plan import plan_study
     from mive.study.site import build_site
 
     plan = plan_study(
         run,
-        None if methods is None else _words(methods),
+        None if methods is None else words(methods),
         clips,
         seed=secrets.randbits(48) if seed is None else seed,
         title=title,
@@ -64,8 +65,8 @@ def build(
         say_json({"site": str(site), "key": str(key), "clips": total, "methods": list(plan.key.methods)})
         return
     if plan.left_out and clips is None:
-        print(f"{plan.left_out} clips are left out: not every method has scores for them")
-    print(f"{site / 'index.html'}: {total} clips, {len(plan.key.methods)} methods")
+        print(f"{told_clips(plan.left_out)} left out: not every method has scores for all")
+    print(f"{site / 'index.html'}: {told_clips(total)}, {len(plan.key.methods)} methods")
     print(f'{key}: tells them apart; count answers with "mive study tally {key} ANSWERS..."')
 
 
@@ -80,8 +81,8 @@ def tally(
 ) -> None:
     """Show each method's share of the choices, with 95 % intervals; who left answers out is not counted, and named."""
     from mive.study.answers import load_key, load_participants
-    from mive.study.tally import to_dict, write_tally
     from mive.study.tally import tally as counted
+    from mive.study.tally import to_dict, write_tally
     from mive.study.tally_markdown import markdown
 
     known = load_key(key)

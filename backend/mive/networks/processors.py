@@ -14,7 +14,9 @@ from mive.attention.dense_diffusion import (
     dense_diffusion_self,
 )
 from mive.attention.flow import flow_attention
-from mive.attention.ipr import ipr_attention
+from mive.attention.ipr import IprStrength, ipr_attention
+from mive.attention.kernels import IprAttention, kernels_for
+from mive.attention.tiles import MAX_KEYS
 from mive.errors import EngineError
 from mive.networks.frames import FrameContext, StartToken
 from mive.networks.tokens import TokenRoles
@@ -62,9 +64,11 @@ class SelfAttentionProcessor:
         trajectories = inputs.trajectories.get(self.context.size)
         if trajectories is None or inputs.flow_attention == "none":
             return h
+        kernels = kernels_for(q.device)
+        attend = kernels.flow_attention if kernels else flow_attention
         if inputs.flow_attention == "old_qk":
-            return flow_attention(q, k, h, trajectories.to(q.device))
-        return flow_attention(h, h, h, trajectories.to(q.device))
+            return attend(q, k, h, trajectories.to(q.device))
+        return attend(h, h, h, trajectories.to(q.device))
 
 
 class CrossAttentionProcessor:
@@ -85,22 +89,48 @@ class CrossAttentionProcessor:
         q = _heads(attn.to_q(hidden_states), attn.heads, rows)
         k = _heads(attn.to_k(encoder_hidden_states), attn.heads, 1)
         v = _heads(attn.to_v(encoder_hidden_states), attn.heads, 1)
+        strength = self._unmeasured_ipr()
+        kernels = kernels_for(q.device) if strength and k.shape[2] <= MAX_KEYS else None
+        if strength and kernels:
+            h = self._redistribute(kernels.ipr_attention, strength, q, k, v, rows)
+            return _project_out(attn, h, hidden_states)
         h = F.scaled_dot_product_attention(q, k, v)
         if self.guided and (self.context.items or self.context.inputs.start_tokens is not None):
             h = self._guide(q, k, v, h, rows)
         return _project_out(attn, h, hidden_states)
 
+    def _unmeasured_ipr(self) -> IprStrength | None:
+        """IPR's strength, where IPR is all that this layer has to do."""
+        inputs = self.context.inputs
+        if not self.guided or not self.context.items or inputs.start_tokens is not None:
+            return None
+        return inputs.modulation if isinstance(inputs.modulation, IprStrength) else None
+
+    def _redistribute(
+        self, kernel: IprAttention, strength: IprStrength, q: Tensor, k: Tensor, v: Tensor, rows: int
+    ) -> Tensor:
+        """Attention of all items, modulated or not, in one launch; [R, heads, ., d] to q's shape."""
+        masks = _masks(self.context).to(q.device)
+        others = [item for item in range(len(masks)) if item not in self.context.items]
+        if others:
+            masks = masks.clone()
+        for item in others:
+            # The kernel leaves rows without an instance alone.
+            masks[item] = False
+        frames = _per_frame(q, rows, self.context.inputs.frames).flatten(0, 1)
+        h = kernel(frames, k, v, masks.flatten(2).flatten(0, 1), _roles(self.context), strength)
+        return _per_row(h, rows, q)
+
     def _guide(self, q: Tensor, k: Tensor, v: Tensor, h: Tensor, rows: int) -> Tensor:
         """Measure and modulate; all [R, heads, ., d], h and the result with F·n tokens."""
         frames = self.context.inputs.frames
-        shape, captions = h.shape, frames // rows
+        like, captions = h, frames // rows
         q, h = (_per_frame(x, rows, frames) for x in (q, h))
         k, v = k[::captions], v[::captions]
         self._measure(q, k)
         for item in self.context.items:
             h[item] = self._modulate(item, q[item], k[item], v[item])
-        per_row = torch.unflatten(h.flatten(0, 1), 0, (-1, rows))
-        return per_row.transpose(1, 2).reshape(shape)
+        return _per_row(h.flatten(0, 1), rows, like)
 
     def _modulate(self, item: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """One item: q [N, heads, n, d], k and v [heads, L, d] to h [N, heads, n, d]."""
@@ -145,6 +175,11 @@ def _per_frame(x: Tensor, rows: int, frames: int) -> Tensor:
     """[R, heads, F·n, d] with F = ``rows`` to [B, N, heads, n, d]."""
     split = torch.unflatten(x, 2, (rows, -1)).transpose(1, 2).flatten(0, 1)
     return torch.unflatten(split, 0, (-1, frames))
+
+
+def _per_row(h: Tensor, rows: int, like: Tensor) -> Tensor:
+    """[B·N, heads, n, d] back to [R, heads, F·n, d] with F = ``rows``, the shape of ``like``."""
+    return torch.unflatten(h, 0, (-1, rows)).transpose(1, 2).reshape(like.shape)
 
 
 def _project_out(attn: Any, h: Tensor, like: Tensor) -> Tensor:

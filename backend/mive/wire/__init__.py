@@ -1,4 +1,6 @@
-"""MIVE's own objects as messages of the contract and back: pure conversions, no torch, and no I/O but certificates' files.
+"""MIVE's own objects as messages of the contract and back: pure conversions without torch.
+
+Only :mod:`mive.wire.tls` reads files.
 
 ===========================  ===================================================================
 :mod:`mive.wire.request`     edit requests, instances, settings, frame ranges

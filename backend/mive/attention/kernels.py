@@ -1,0 +1,63 @@
+"""Which attention ops run as Triton kernels on a device, and why not where they do not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from functools import cache
+from importlib.util import find_spec
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from mive.attention.ipr import IprStrength
+from mive.networks.tokens import TokenRoles
+
+_FIRST_CAPABILITY = (8, 0)
+
+
+class IprAttention(Protocol):
+    """`mive.attention.ipr.ipr_attention`, or a kernel that does the same."""
+
+    def __call__(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStrength, /
+    ) -> Tensor: ...
+
+
+class FlowAttention(Protocol):
+    """`mive.attention.flow.flow_attention`, or a kernel that does the same."""
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, trajectories: Tensor, /) -> Tensor: ...
+
+
+class Kernels(NamedTuple):
+    """The ops that have a kernel, with their references' arguments."""
+
+    ipr_attention: IprAttention
+    flow_attention: FlowAttention
+
+
+@cache
+def kernels_for(device: torch.device) -> Kernels | None:
+    """The kernels for tensors on ``device``; None where the references do the work."""
+    if obstacle(device):
+        return None
+    from mive.attention.flow.triton import flow_attention
+    from mive.attention.ipr.triton import ipr_attention
+
+    return Kernels(ipr_attention, flow_attention)
+
+
+def obstacle(device: torch.device) -> str:
+    """What keeps the kernels from running on ``device``, in words for the user; empty if nothing does."""
+    if device.type != "cuda" or torch.version.cuda is None:
+        return "the kernels run on NVIDIA GPUs only"
+    if torch.cuda.get_device_capability(device) < _FIRST_CAPABILITY:
+        return "the kernels need a GPU of compute capability 8.0 (Ampere) or newer"
+    if find_spec("triton") is None:
+        return "Triton is not installed: pip install triton (on Windows triton-windows)"
+    # Triton builds its launcher with it, once.
+    if not ("CC" in os.environ or shutil.which("gcc") or shutil.which("clang")):
+        return "Triton finds no C compiler: install gcc, or set CC"
+    return ""

@@ -1,0 +1,113 @@
+"""One edit from the form to the timeline, without a window."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mive_resolve.form import Form, arguments, output, read_form
+from mive_resolve.job import Job, Rendered
+from mive_resolve.place import place
+from mive_resolve.refusal import Refusal
+from mive_resolve.shot import Found
+
+if TYPE_CHECKING:
+    from fusionscript import Resolve
+
+
+class Session:
+    """What the dialog's buttons do.
+
+    Args:
+        program: the path of ``mive``.
+    """
+
+    def __init__(self, resolve: Resolve, found: Found, program: str) -> None:
+        self._resolve = resolve
+        self._found = found
+        self._program = program
+        self._job: Job | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a render is under way."""
+        return self._job is not None
+
+    def problem(self, form: Form) -> str:
+        """What is wrong with the fields; empty where they can be rendered."""
+        try:
+            read_form(form)
+        except Refusal as refusal:
+            return str(refusal)
+        return ""
+
+    def start(self, form: Form) -> None:
+        """Starts to render.
+
+        Raises:
+            Refusal: a field is wrong, or it cannot be started.
+        """
+        edit = read_form(form)
+        out = output(edit.folder, self._found.shot)
+        self._job = Job([self._program, *arguments(edit, self._found.shot, out)])
+
+    def cancel(self) -> None:
+        """Stops the render that is under way."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def close(self) -> None:
+        """Stops the render that is under way, and forgets it."""
+        if self._job is not None:
+            self._job.abandon()
+            self._job = None
+
+    def step(self) -> str:
+        """What to tell the user now; to be called now and then while :attr:`running`.
+
+        Raises:
+            Refusal: the render failed or was cancelled, or Resolve did not take its result.
+        """
+        assert self._job is not None
+        job = self._job
+        try:
+            rendered = job.poll()
+        except Refusal:
+            self._job = None
+            raise
+        if rendered is None:
+            return "Cancelling" if job.cancelled else job.progress
+        self._job = None
+        return self._finish(rendered)
+
+    def _finish(self, rendered: Rendered) -> str:
+        expected = self._found.shot.frames
+        if rendered.frames != expected:
+            raise Refusal(
+                f"{rendered.out} has {rendered.frames} frames instead of {expected}",
+                "Import it yourself, and check where it belongs",
+            )
+        try:
+            warnings = [*rendered.warnings, *place(self._resolve, self._found, rendered.out)]
+        except Refusal:
+            raise
+        except Exception as error:
+            # What Resolve answers when its objects are gone is not documented.
+            raise Refusal(
+                f"Resolve failed with {type(error).__name__}: {error}",
+                f"The edited clip is {rendered.out}: import it yourself",
+            ) from error
+        return "\n".join([f"Done: {rendered.out}", *(f"Warning: {text}" for text in warnings)])
+
+
+def load_program(folder: Path) -> str:
+    """The path of ``mive``, as ``mive plugin install --resolve`` wrote it down.
+
+    Raises:
+        Refusal: it did not.
+    """
+    try:
+        return str(json.loads((folder / "mive.json").read_text(encoding="utf-8"))["mive"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refusal(f"{folder} does not say where mive is", 'Run "mive plugin install --resolve"') from error
