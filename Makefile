@@ -2,7 +2,7 @@
 # make test   lint, types and the quick tests: what must be green before every commit
 # make lint   ruff and mypy only
 # make test-slow   the tests that take longer than five seconds
-# make soak   the tests that take minutes and are not part of CI
+# make soak   the tests that take minutes and are not part of CI; writes docs/soak.md
 # make proto       the contract's Python code, built from proto/ (the others call it)
 # make proto-baseline   records the contract as it is now: what later versions must stay compatible with
 
@@ -32,7 +32,7 @@ test-slow: $(VENV)/proto.stamp
 	$(PYTEST) -m "slow and not soak"
 
 soak: $(VENV)/dev.stamp $(VENV)/proto.stamp
-	$(PYTEST) -m soak
+	$(BIN)/python tests/soak_report.py docs/soak.md
 
 proto: $(VENV)/proto.stamp
 

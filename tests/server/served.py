@@ -76,7 +76,7 @@ class Served:
         return grpc.insecure_channel(self.address, options=[("grpc.use_local_subchannel_pool", 1)])
 
     def ready(self) -> Served:
-        until(lambda: self.health() == health_pb2.HealthCheckResponse.SERVING)
+        until(lambda: self.health() == health_pb2.HealthCheckResponse.SERVING, 300)
         return self
 
     def worker(self) -> psutil.Process:
@@ -96,7 +96,7 @@ class Served:
         answer: mive_pb2.GetJobResponse = self.stub.GetJob(mive_pb2.GetJobRequest(job_id=job), timeout=30)
         return answer.job
 
-    def watch(self, job: str, after: int = 0, timeout: float = 120) -> Iterator[job_pb2.JobEvent]:
+    def watch(self, job: str, after: int = 0, timeout: float = 300) -> Iterator[job_pb2.JobEvent]:
         request = mive_pb2.WatchJobRequest(job_id=job, after_sequence=after)
         for answer in self.stub.WatchJob(request, timeout=timeout):
             yield answer.event

@@ -1,5 +1,5 @@
-"""The command line: ``mive edit``, ``render-again``, ``score``, ``demo`` and ``doctor``, and ``mive render``, ``jobs``,
-``watch`` and ``cancel``, which speak to a server."""
+"""The command line. ``mive edit`` and ``render-again`` edit here; ``render``, ``jobs``, ``watch`` and ``cancel`` speak to
+a server; ``score``, ``bench``, ``dataset`` and ``study`` measure; ``plugin``, ``demo`` and ``doctor`` help."""
 
 from mive.cli.app import main
 

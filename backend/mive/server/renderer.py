@@ -29,6 +29,7 @@ from mive.preview import Preview, Previews
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, ResolvedSettings, Settings
 from mive.server.checkpoints import Checkpoints
+from mive.server.damage import damage_told
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 from mive.windows import Window, make_windows
@@ -88,13 +89,16 @@ class EditRenderer:
     def _render(self, task: Task) -> Rendered:
         clock = Clock()
         task.report(Progress("load", 0, 1))
-        shot = open_shot(task.request, task.handles.before, task.handles.after)
+        with damage_told():
+            shot = open_shot(task.request, task.handles.before, task.handles.after)
         task.opened(shot.frames, shot.clip.info)
         settings = self._on_this_device(shot.settings, task.window)
         bundle, hashes = self._loaded(shot.folder, settings)
         editor = Editor.with_bundle(task.request, settings, bundle, hashes, self.cache, clock)
         task.report(Progress("load", 1, 1))
-        source_hash, mattes = content_hash(shot.clip, shot.frames), matte_hashes(shot.mattes)
+        # Reads every frame, so that damage shows before the first step.
+        with damage_told():
+            source_hash, mattes = content_hash(shot.clip, shot.frames), matte_hashes(shot.mattes)
         clock.lap("load")
         key = self._key_of(editor, (task.owner, source_hash, sorted(mattes.values()), str(shot.frames)))
         known = task.adopt(key)

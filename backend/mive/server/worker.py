@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
+from mive.server.image_limits import limit_images
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
 from mive.server.logs import about, set_up_logging
@@ -179,6 +180,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = WorkerOptions.from_json(arguments[0])
     set_up_logging(options.log, worker=options.name)
+    limit_images(options.longest_side)
     store = JobStore(options.jobs)
     leases = store.leases
     try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from mive.errors import RequestError
 from mive.media.info import Pixels
+from mive.request import FrameRange
 from mive.server.errors import NotThereYet, ResultsGone
 from mive.server.jobs import Job
 from mive.server.regions import Regions
@@ -31,6 +33,7 @@ from mive.wire.formats import (
 from mive.wire.request import range_from_message
 
 _MOST_FRAMES: Final = 1_000_000
+_MOST_RANGES: Final = 10_000
 _OF_DEPTH: Final[dict[str, PixelFormat]] = {"u8": "u8", "u16": "u16", "f32": "float"}
 
 
@@ -54,9 +57,9 @@ class FrameCalls:
         """
         job = await self._opened(owner, asked.job_id, asked.wait)
         layout = _layout(job, asked)
-        indices = _indices(job, asked)
-        offset = self._check_region(owner, asked, layout, len(indices))
-        for index in indices:
+        ranges = _ranges(job, asked)
+        offset = self._check_region(owner, asked, layout, sum(map(len, ranges)))
+        for index in chain.from_iterable(part.indices() for part in ranges):
             frame = await self._frame(owner, job.id, index, asked.wait)
             converted = await asyncio.to_thread(to_pixel_format, frame, layout.pixel_format)
             if offset is None:
@@ -135,9 +138,12 @@ def _layout(job: Job, asked: mive_pb2.FetchFramesRequest) -> FrameFormat:
     return FrameFormat(clip.width, clip.height, 3, pixel_format, row_order, 0, clip.colour)
 
 
-def _indices(job: Job, asked: mive_pb2.FetchFramesRequest) -> list[int]:
+def _ranges(job: Job, asked: mive_pb2.FetchFramesRequest) -> list[FrameRange]:
     """The frames in the order asked for, all checked first."""
     assert job.frames is not None
+    # Before they are looked at, which takes the time of all other calls.
+    if len(asked.frames) > _MOST_RANGES:
+        raise _too_many(f"{len(asked.frames)} ranges", f"at most {_MOST_RANGES}")
     given = [range_from_message(part, f"frames[{number}]") for number, part in enumerate(asked.frames)]
     wanted = given or [job.frames]
     for number, part in enumerate(wanted):
@@ -148,11 +154,10 @@ def _indices(job: Job, asked: mive_pb2.FetchFramesRequest) -> list[int]:
                 fix="Ask for frames that the job edits",
                 field=f"frames[{number}]",
             )
-    if sum(map(len, wanted)) > _MOST_FRAMES:
-        raise RequestError(
-            f"{sum(map(len, wanted))} frames in one call",
-            expected=f"at most {_MOST_FRAMES}",
-            fix="Fetch them in several calls",
-            field="frames",
-        )
-    return [index for part in wanted for index in part.indices()]
+    if (count := sum(map(len, wanted))) > _MOST_FRAMES:
+        raise _too_many(f"{count} frames", f"at most {_MOST_FRAMES}")
+    return wanted
+
+
+def _too_many(what: str, expected: str) -> RequestError:
+    return RequestError(f"{what} in one call", expected=expected, fix="Fetch them in several calls", field="frames")

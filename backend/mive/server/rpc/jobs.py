@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from mive.errors import RequestError
@@ -18,7 +20,7 @@ from mive.server.results import Results
 from mive.server.roots import Roots
 from mive.server.rpc.messages import add_details, job_to_message
 from mive.server.store import JobStore
-from mive.v1 import job_pb2, mive_pb2
+from mive.v1 import edit_pb2, job_pb2, mive_pb2
 from mive.wire.request import request_from_message
 from mive.wire.words import refuse_unknown, word_of
 
@@ -27,6 +29,7 @@ MOST_JOBS: Final = 1000
 
 _MOST_KEY: Final = 128
 _MOST_HANDLES: Final = 10_000
+_MOST_PARTS: Final = 100_000
 _STATE: Final = job_pb2.DESCRIPTOR.enum_types_by_name["JobState"]
 
 
@@ -46,16 +49,33 @@ class JobRules:
     most_instances: int
     most_frames: int
 
+    def check_size(self, message: edit_pb2.EditRequest) -> None:
+        """Refuse what would take long to look at: a request of 4 MiB can hold a million empty messages.
+
+        Raises:
+            RequestError: naming the field.
+        """
+        if len(message.instances) > self.most_instances:
+            raise _wrong("instances", f"{len(message.instances)} instances", f"at most {self.most_instances}")
+        mattes = [message.mattes, *(instance.matte for instance in message.instances)]
+        files = len(message.clip.files.files) + sum(len(matte.files.files) for matte in mattes)
+        frames = sum(len(matte.runs.frames) for matte in mattes)
+        if files + frames > _MOST_PARTS:
+            raise _wrong(
+                "request", f"{files} files and {frames} frames of runs", f"at most {_MOST_PARTS} in one request"
+            )
+
     def check(self, request: EditRequest) -> None:
         """Refuse what is too much, and bundles that are not for clients to choose.
 
         Raises:
             RequestError: naming the field.
         """
-        if len(request.instances) > self.most_instances:
-            raise _wrong("instances", f"{len(request.instances)} instances", f"at most {self.most_instances}")
         if request.frames is not None and len(request.frames) > self.most_frames:
             raise _wrong("frames", f"{len(request.frames)} frames", f"at most {self.most_frames} in one job")
+        for place in (request.clip, request.mattes, *(instance.matte for instance in request.instances)):
+            if place is not None and _is_special(Path(place)):
+                raise _wrong("clip or mattes", "a path leads to no file or folder", "a video, an image or a folder")
         if not self._knows(request.bundle):
             expected = f'"{self.bundle}", which this server runs, or another that comes with MIVE'
             raise _wrong("bundle", f'the bundle "{request.bundle[:80]}" is not for this server to load', expected)
@@ -100,6 +120,7 @@ class JobCalls:
     def _submit(self, owner: str, asked: mive_pb2.SubmitJobRequest, watched: bool) -> tuple[Job, bool]:
         # Before anything is copied: a full queue is told at once.
         self.store.check_room(owner, asked.idempotency_key or None)
+        self.rules.check_size(asked.request)
         refuse_unknown(asked)
         if len(asked.idempotency_key) > _MOST_KEY:
             raise _wrong("idempotency_key", "the key is too long", f"at most {_MOST_KEY} characters")
@@ -152,7 +173,7 @@ class JobCalls:
         if asked.page_size > MOST_JOBS:
             raise _wrong("page_size", f"{asked.page_size} jobs", f"at most {MOST_JOBS}; 0 means 100")
         size = asked.page_size or 100
-        states = [_state(number) for number in asked.states]
+        states = [_state(number) for number in set(asked.states)]
         jobs = self.store.jobs(owner, size + 1, asked.page_token or None, states)
         page = mive_pb2.ListJobsResponse(jobs=[self._brief(job) for job in jobs[:size]])
         if len(jobs) > size:
@@ -183,6 +204,15 @@ class JobCalls:
                 fix="Watch it to its end",
             )
         return self.inputs.redact(job.manifest, apart=True)
+
+
+def _is_special(path: Path) -> bool:
+    """It is a device, a pipe or a socket: whoever opens it may wait for ever. What is not there is none of them."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _priority(number: int) -> Priority:

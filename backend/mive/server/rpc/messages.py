@@ -21,11 +21,11 @@ from mive.wire.progress import STAGES, progress_to_event
 from mive.wire.request import range_to_message, request_to_message
 from mive.wire.words import number_of
 
+
 class Redact(Protocol):
     """Takes the server's own paths out of a text; ``apart`` keeps what lay apart under different names."""
 
     def __call__(self, text: str, *, apart: bool = False) -> str: ...
-
 
 
 _STATE: Final = job_pb2.DESCRIPTOR.enum_types_by_name["JobState"]

@@ -17,6 +17,9 @@ from mive.v1 import job_pb2
 PAGE: Final = 64
 """Events read at one time: all that a slow reader makes the server hold."""
 
+MOST_SEQUENCE: Final = 2**63 - 1
+"""The largest that the store can compare with."""
+
 
 @dataclass(frozen=True)
 class Watching:
@@ -39,14 +42,15 @@ class Watching:
             JobNotFound: the owner has no such job.
         """
         told = None
+        after = min(after, MOST_SEQUENCE)
         while True:
             beat = self.pulse.count
-            job, events, position = await asyncio.to_thread(self._look, owner, job_id, after)
+            ended, job, events, position = await asyncio.to_thread(self._look, owner, job_id, after)
             for event in events:
                 yield event_to_message(job, event, position, self.redact)
                 after = event.sequence
                 told = position if event.kind == "queued" else told
-            if any(event.kind in FINISHED for event in events) or (job.finished and not events):
+            if any(event.kind in FINISHED for event in events) or (ended and not events):
                 return
             if position is not None and position != told:
                 moved = Event(after, time.time(), "queued", {"attempts": job.attempts})
@@ -55,8 +59,9 @@ class Watching:
             if len(events) < PAGE:
                 await self.pulse.after(beat)
 
-    def _look(self, owner: str, job_id: str, after: int) -> tuple[Job, list[Event], int | None]:
-        # The job comes last: an ended one has all its events.
+    def _look(self, owner: str, job_id: str, after: int) -> tuple[bool, Job, list[Event], int | None]:
+        # A job that had ended before has all its events; they may tell of its end, so it is looked at after them too.
+        ended = self.store.get(owner, job_id).finished
         events = self.store.events(owner, job_id, after, PAGE)
         position = self.store.position(owner, job_id)
-        return self.store.get(owner, job_id), events, position
+        return ended, self.store.get(owner, job_id), events, position

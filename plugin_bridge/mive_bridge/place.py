@@ -1,0 +1,124 @@
+"""Where the bridge listens, and that only one does."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+import struct
+from pathlib import Path
+from typing import Final
+
+from mive.errors import OutputError
+
+_BACKLOG: Final = 64
+_UCRED: Final = struct.Struct("3i")
+
+
+class Served(Exception):
+    """Another bridge serves the socket."""
+
+
+def socket_path() -> Path:
+    """``$MIVE_BRIDGE_SOCKET``, else in the user's runtime folder, else in a folder of the user's in ``/tmp``."""
+    if chosen := os.environ.get("MIVE_BRIDGE_SOCKET"):
+        return Path(chosen)
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "mive" / "bridge.sock"
+    return Path(f"/tmp/mive-{os.geteuid()}/bridge.sock")
+
+
+class Place:
+    """A socket that listens for as long as this is open.
+
+    Raises:
+        Served: another bridge listens there.
+        OutputError: nobody can, or not safely.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _as_output_error(path):
+            check_folder(path.parent, make=True)
+            self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                self.listener = self._listen()
+            except BaseException:
+                os.close(self._lock)
+                raise
+
+    def close(self) -> None:
+        """Listens no more."""
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        self.listener.close()
+        os.close(self._lock)
+
+    def _listen(self) -> socket.socket:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Served from None
+        if answers(self.path):
+            raise Served
+        # The socket of a bridge that was killed.
+        self.path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            listener.bind(str(self.path))
+            self.path.chmod(0o600)
+            listener.listen(_BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+
+def check_folder(folder: Path, *, make: bool) -> None:
+    """Refuses a folder in which somebody else could replace the socket.
+
+    Raises:
+        OutputError: it is not this user's.
+        OSError: it cannot be made, or is not there.
+    """
+    if make:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700, parents=True)
+    facts = folder.lstat()
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid():
+        raise OutputError(
+            f"{folder} is not this user's",
+            expected="a folder of the user's own for the socket",
+            fix="Remove it, or set MIVE_BRIDGE_SOCKET for the host and the bridge",
+        )
+
+
+def answers(path: Path) -> bool:
+    """Somebody listens there."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def is_own_user(connection: socket.socket) -> bool:
+    """The other side belongs to the same user."""
+    facts = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    _, user, _ = _UCRED.unpack(facts)
+    return bool(user == os.geteuid())
+
+
+@contextlib.contextmanager
+def _as_output_error(path: Path):  # type: ignore[no-untyped-def]
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"nobody can listen at {path}: {error.strerror or error}",
+            expected="a folder that may be written, and a path of at most 107 bytes",
+            fix="Set MIVE_BRIDGE_SOCKET for the host and the bridge",
+        ) from error

@@ -1,0 +1,151 @@
+"""Connections to render servers, one for each address and token, and the server that the bridge itself starts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mive_bridge.files import write_whole
+from mive_bridge.settings import Settings
+
+if TYPE_CHECKING:
+    from mive.client import AsyncClient
+
+log = logging.getLogger("mive.bridge.servers")
+
+PROGRAM: Final = "mive-server"
+
+_PATIENCE: Final = 10.0
+"""Seconds for which a connection that broke is made again before the user is told."""
+
+_LEAVING: Final = 45.0
+"""Seconds that a server has for its running jobs and its end."""
+
+
+class Servers:
+    """All connections.
+
+    Args:
+        folder: of what is remembered of a server that was started, and of its log.
+    """
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._clients: dict[tuple[str, str], AsyncClient] = {}
+        self._former: list[AsyncClient] = []
+        self._own = OwnServer(folder)
+
+    async def client(self, address: str, token: str) -> AsyncClient:
+        """The connection to a server, which need not answer.
+
+        Args:
+            address: empty for the usual one.
+            token: path of a file; empty for the usual token.
+
+        Raises:
+            MiveError: the address, the token or the TLS files make no sense.
+        """
+        if (address, token) not in self._clients:
+            # Loading the client takes seconds on a busy machine.
+            made = await asyncio.to_thread(self._make, address, token)
+            client = self._clients.setdefault((address, token), made)
+            if client is not made:
+                await made.close()
+        return self._clients[address, token]
+
+    def forget(self, address: str, token: str) -> None:
+        """The next connection reads the token again; edits that still use this one go on with it."""
+        if (address, token) in self._clients:
+            self._former.append(self._clients.pop((address, token)))
+
+    async def unreachable(self, address: str) -> None:
+        """No server answers there: starts one, where that is wished for and would listen there."""
+        if self._settings.start_server and not address and not os.environ.get("MIVE_SERVER"):
+            await asyncio.to_thread(self._own.start)
+
+    async def close(self) -> None:
+        """Ends all connections, and the server that was started."""
+        for client in (*self._clients.values(), *self._former):
+            await client.close()
+        await asyncio.to_thread(self._own.stop)
+
+    def _make(self, address: str, token: str) -> AsyncClient:
+        from mive.client import AsyncClient, Tls, read_token
+
+        settings = self._settings
+        files = (settings.ca, settings.cert, settings.key)
+        tls = Tls(*files) if any(files) and address else None
+        return AsyncClient(
+            address or None, token=read_token(Path(token)) if token else None, tls=tls, patience=_PATIENCE
+        )
+
+
+class OwnServer:
+    """A ``mive-server`` on this machine that the bridge started, or an earlier bridge before it was killed. Blocks."""
+
+    def __init__(self, folder: Path) -> None:
+        self._record = folder / "server.json"
+        self._log = folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it unless it runs; it may take minutes until it answers."""
+        if self._running() is not None:
+            return
+        program = shutil.which(PROGRAM)
+        if program is None:
+            log.warning("%s is not on the PATH, so no server is started", PROGRAM)
+            return
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [program, "--shared-memory"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd="/",
+            )
+        started = _start_time(self._process.pid)
+        write_whole(self._record, (json.dumps({"pid": self._process.pid, "started": started}).encode(),))
+        log.info("started a server, process %d", self._process.pid)
+
+    def stop(self) -> None:
+        """Ends it; jobs that take longer than it waits go on when it is started again."""
+        pid = self._running()
+        if pid is None:
+            return
+        log.info("stopping the server, process %d", pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LEAVING)
+        self._record.unlink(missing_ok=True)
+
+    def _running(self) -> int | None:
+        """Its process id; None where there is none, or another process has that id by now."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+        try:
+            record = json.loads(self._record.read_text())
+            pid, started = int(record["pid"]), record["started"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return pid if started and _start_time(pid) == started else None
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in the kernel's ticks; empty where there is no such process, or it has ended."""
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if facts[0] == "Z" else facts[19]
