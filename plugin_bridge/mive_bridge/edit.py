@@ -150,6 +150,11 @@ class Edit:
         return hashed("mive-made 1", (("edit", self.order.key), ("facts", self.at.facts), *parts))
 
     @property
+    def key(self) -> str:
+        """The idempotency key of its job: the same attempt at the same pixels is the same job."""
+        return f"{self.order.key}-{self.at.made[:16]}-{self.at.attempt}"
+
+    @property
     def parcel(self) -> Path:
         """The folder of what goes to the server."""
         return self.folder / f"sent-{self.at.made[:16]}"
@@ -200,6 +205,14 @@ class Edit:
         elif phase == "collecting" and asked in missing:
             told["missing"] = str(asked)
         return told
+
+
+def phase_of(folder: Path) -> str:
+    """The phase of an edit on disk; empty where there is none. Blocks."""
+    try:
+        return str(json.loads((folder / _RECORD).read_text())["standing"]["phase"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _ranges(numbers: Iterable[int]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Literal, Self, TypeVar, TypeVarTuple
 
 from mive.errors import MiveError
-from mive_bridge.edit import Edit, Standing
+from mive_bridge.edit import Edit, Standing, phase_of
 from mive_bridge.files import age_of, private_folder
 from mive_bridge.frames import FrameCache
 from mive_bridge.images import Format, Image, Seen
@@ -105,9 +105,8 @@ class Edits:
 
     async def resume(self) -> None:
         """Goes on with what an earlier bridge left unfinished, and forgets what nobody has asked about for long."""
-        for folder in await self._in_thread(self._remembered):
-            edit = await self._find(folder.name)
-            if edit is not None and edit.at.phase in ("queued", "running"):
+        for folder in await self._in_thread(self._unfinished):
+            if (edit := await self._find(folder.name)) is not None:
                 log.info("resuming an edit")
                 self._go(edit)
 
@@ -328,14 +327,13 @@ class Edits:
         """In threads of their own, so that nothing that takes long keeps answers waiting."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _remembered(self) -> list[Path]:
-        """Folders of edits, without those that are too old, which are removed."""
+    def _unfinished(self) -> list[Path]:
+        """Folders of edits that somebody should work on; those that are too old are removed."""
         oldest = time.time() - KEEP_DAYS * _DAY
-        folders = [folder for folder in self._folder.iterdir() if folder.is_dir()]
-        for folder in folders:
+        for folder in self._folder.iterdir():
             if age_of(folder / "edit.json") < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
-        return [folder for folder in folders if folder.is_dir()]
+        return [folder for folder in self._folder.iterdir() if phase_of(folder) in ("queued", "running")]
 
 
 def _require_images(edit: Edit, asked: Asked) -> None:

@@ -57,7 +57,6 @@ class Work:
                     return
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-                edit.stranded = False
             except OSError as error:
                 await self._fail(edit, MediaError(f"a file cannot be read or written: {error}", fix="Check the disk"))
                 return
@@ -98,6 +97,7 @@ class Work:
 
         assert edit.frames is not None
         info = await client.server_info()
+        edit.stranded, edit.at.text = False, ""
         made = edit.at.made
         request = await asyncio.to_thread(
             packed, edit.parcel, edit.order, edit.frames, edit.puts, lambda: edit.everything() == made
@@ -107,9 +107,13 @@ class Work:
         send = await asyncio.to_thread(self._way, edit, info, request)
         if send == "upload":
             request = await asyncio.to_thread(as_images, edit.parcel, request)
-        key = f"{edit.order.key}-{edit.at.made[:16]}-{edit.at.attempt}"
-        job = await client.submit(request, send=send, key=key, priority="interactive", wait_for_room=True)
-        edit.at.job = job.job_id
+        while not edit.at.job:
+            job = await client.submit(request, send=send, key=edit.key, priority="interactive", wait_for_room=True)
+            if job.state in ("failed", "cancelled"):
+                # That of an attempt that is over, of which this bridge knows nothing any more.
+                edit.at.attempt += 1
+            else:
+                edit.at.job = job.job_id
         await asyncio.to_thread(edit.save)
         log.info("submitted job %s by %s", job.job_id, send)
 
@@ -128,7 +132,7 @@ class Work:
         from mive.client import Cancelled, Done, Failed, Progressed, Queued, WindowFinished
 
         async for event in client.watch(edit.at.job):
-            edit.at.text = ""
+            edit.stranded, edit.at.text = False, ""
             match event:
                 case Queued():
                     edit.at.phase = "queued"
