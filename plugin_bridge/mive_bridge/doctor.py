@@ -13,6 +13,7 @@ from mive import __version__
 from mive.errors import MiveError
 from mive.plugin.doctor import Check
 from mive.plugin.places import places
+from mive_bridge.files import size_of
 from mive_bridge.logs import log_path
 from mive_bridge.messages import HEAD, MOST_BYTES, Malformed, Message, decode, encode
 from mive_bridge.place import check_folder, is_own_user, socket_path
@@ -146,14 +147,7 @@ def _plugin() -> Check:
 
 
 def _size(folder: Path) -> int:
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(place, name)).st_size
-            except OSError:
-                continue
-    return total
+    return sum(size_of(Path(place, name)) for place, _, names in os.walk(folder) for name in names)
 
 
 def _gigabytes(count: int) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -95,6 +96,7 @@ class Edit:
             OSError, ValueError, Refused: it is none.
         """
         record = json.loads((folder / _RECORD).read_text())
+        os.utime(folder / _RECORD)
         known = {field.name for field in fields(Standing)}
         standing = Standing(**{name: value for name, value in record["standing"].items() if name in known})
         return cls(folder, Order.parse(record["order"]), standing, cache)

@@ -59,8 +59,10 @@ class Asked:
 
     @classmethod
     def parse(cls, message: Message) -> Self:
-        """Raises:
-        Refused: a field is missing or malformed.
+        """From a ``put`` or ``frame``.
+
+        Raises:
+            Refused: a field is missing or malformed.
         """
         images = {
             name: Seen.parse(message.fields[name], message.text(f"{name}_print"))

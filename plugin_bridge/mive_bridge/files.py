@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -47,9 +48,15 @@ def folder_aside(folder: Path) -> Iterator[Path]:
         raise
 
 
-def remove_parts(folder: Path) -> None:
-    """Removes what a killed process left half written."""
+def remove_parts(folder: Path, seconds: float = 0.0) -> None:
+    """Removes what a killed process left half written.
+
+    Args:
+        seconds: how old it must be, where other processes may be writing.
+    """
     for entry in folder.glob(f".*{PART}"):
+        if age_of(entry) > time.time() - seconds:
+            continue
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
         else:
@@ -63,6 +70,14 @@ def private_folder(folder: Path) -> None:
         OSError: it cannot be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 where it is gone."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 def age_of(path: Path) -> float:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from mive_bridge.files import age_of, private_folder, remove_parts, write_whole
+from mive_bridge.files import age_of, private_folder, remove_parts, size_of, write_whole
 from mive_bridge.images import PAGE, Format, Image
 from mive_bridge.messages import Refused
 from mive_bridge.pixels import Box, Mask, box_of, fitted, with_mask
@@ -34,6 +34,10 @@ _BUFFERS: Final = 1024
 
 _USE_SECONDS: Final = 60.0
 """How exactly the last use is known."""
+
+
+_WRITING_SECONDS: Final = 600.0
+"""Longer than it takes to write one frame."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,10 @@ class Facts:
 
     @classmethod
     def from_page(cls, page: bytes) -> Self:
-        """Raises:
-        ValueError: it is none.
+        """What :meth:`to_page` wrote.
+
+        Raises:
+            ValueError: it is something else.
         """
         try:
             facts = json.loads(page)
@@ -94,12 +100,13 @@ class FrameCache:
 
     def __init__(self, folder: Path, limit: int) -> None:
         private_folder(folder)
-        remove_parts(folder)
+        # Bridges of other sessions write here too.
+        remove_parts(folder, _WRITING_SECONDS)
         self.folder = folder
         self.limit = limit
         self._lock = threading.Lock()
         found = sorted(folder.glob(f"*{_SUFFIX}"), key=age_of)
-        self._sizes = OrderedDict((path.stem, path.stat().st_size) for path in found)
+        self._sizes = OrderedDict((path.stem, size_of(path)) for path in found)
         self._used = dict.fromkeys(self._sizes, 0.0)
         self._total = sum(self._sizes.values())
 

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -113,7 +114,7 @@ def is_own_user(connection: socket.socket) -> bool:
 
 
 @contextlib.contextmanager
-def _as_output_error(path: Path):  # type: ignore[no-untyped-def]
+def _as_output_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

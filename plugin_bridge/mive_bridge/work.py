@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mive.errors import MediaError, MiveError
+from mive.errors import MediaError, MiveError, RequestError
 from mive_bridge.edit import Edit
 from mive_bridge.files import write_whole
 from mive_bridge.frames import FrameCache
@@ -216,8 +216,7 @@ class Work:
                 return await self._made_anew(edit)
             case ServerError() if "idempotency key" in error.what:
                 return await self._made_anew(edit)
-            case MediaError() if type(error) is MediaError and not edit.at.by_upload and edit.parcel.is_dir():
-                # The server may be at the far end of a tunnel, and see other files under this machine's names.
+            case _ if _is_about_paths(error) and not edit.at.by_upload and edit.parcel.is_dir():
                 edit.at.by_upload = True
                 return await self._made_anew(edit)
         return False
@@ -250,6 +249,12 @@ def facts_of(edit: Edit) -> str:
                 ) from error
             digest.update(f"{file.name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def _is_about_paths(error: MiveError) -> bool:
+    """The server may not read where this machine's files are, or is at the far end of a tunnel and sees other files."""
+    outside = isinstance(error, RequestError) and (error.field or "").endswith(".path")
+    return outside or type(error) is MediaError
 
 
 def _open(path: str) -> Clip:

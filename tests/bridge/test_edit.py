@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from tests.bridge.plugin import edit_fields, until
 from tests.client.fake_server import edited
 from tests.hosts.link import Message, Pixels, format_text, thumbprint
 
-from mive.errors import MiveError, OutOfMemory
+from mive.errors import MediaError, MiveError, OutOfMemory, RequestError
 from mive.media import ClipInfo, open_clip, open_writer
 from mive.request import FrameRange
+from mive.v1 import job_pb2
 
 HEIGHT, WIDTH, COUNT = 48, 64, 4
 PEAKS = {"uint8": 255, "uint16": 65535, "float32": 1}
@@ -404,7 +405,8 @@ def test_an_edit_can_be_cancelled_and_started_again(bridge: BridgeProcess, serve
     assert again.fields["state"] in ("queued", "running", "done"), "what was handed over is still there"
     assert plugin.finish(fields)["state"] == "done"
     shown(plugin.frame(fields, 0, source=source), expected(source, source[..., 3] > 0))
-    assert len(server.requests) == 1, "what had been finished before was here already"
+    keys = [request.idempotency_key for request in server.requests]
+    assert len(keys) == len(set(keys)), "another attempt is another job"
 
 
 def test_an_edit_that_failed_is_another_job_when_it_is_started_again(
@@ -419,6 +421,41 @@ def test_an_edit_that_failed_is_another_job_when_it_is_started_again(
     plugin.order(fields, again=True, server=server.address)
     assert plugin.finish(fields)["state"] == "done"
     assert server.requests[0].idempotency_key.endswith("-1")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MediaError("There is no such file", fix="Check the path"),
+        RequestError("the path is outside", fix="Upload the files", field="instances[0].matte.path"),
+    ],
+    ids=["tunnel", "roots"],
+)
+def test_a_server_that_cannot_read_the_files_here_gets_the_frames_by_upload(
+    bridge: BridgeProcess, server: EditingServer, error: MiveError
+) -> None:
+    server.be.refusals.append((error, code_pb2.INVALID_ARGUMENT, None))
+    plugin, source = bridge.plugin(), footage()[0]
+    fields = edit_fields(frames="0-0")
+    plugin.order(fields, server=server.address)
+    plugin.put(fields, 0, source=source)
+    assert plugin.finish(fields)["state"] == "done"
+    assert server.requests[0].request.clip.WhichOneof("source") == "files"
+
+
+def test_a_job_that_was_cancelled_long_ago_is_not_taken_for_this_one(
+    make_bridge: Callable[[], BridgeProcess], server: EditingServer
+) -> None:
+    source, fields = footage()[0], edit_fields(frames="0-0")
+    for attempt in range(2):
+        # Each has its own memory, as after the cache was deleted.
+        plugin = make_bridge().start().plugin()
+        plugin.order(fields, server=server.address)
+        plugin.put(fields, 0, source=source)
+        assert plugin.finish(fields)["state"] == "done"
+        assert len(server.requests) == attempt + 1
+        for job in server.jobs.values():
+            job.message.state = job_pb2.JOB_STATE_CANCELLED
 
 
 def test_a_busy_server_is_waited_for(bridge: BridgeProcess, server: EditingServer) -> None:

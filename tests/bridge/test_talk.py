@@ -237,7 +237,7 @@ def test_answers_come_at_once_while_frames_are_taken(bridge: BridgeProcess) -> N
     """The promise is 50 ms; a busy machine gets ten times that for the median."""
     plugin, other = bridge.plugin(), bridge.plugin()
     fields = edit_fields(frames="0-99")
-    image = np.random.default_rng(0).random((540, 960, 4), np.float32)
+    image = np.random.default_rng(0).random((270, 480, 4), np.float32)
     shown = described({"source": image})
     plugin.order(fields, server=NOWHERE)
     plugin.reserve(image.nbytes)

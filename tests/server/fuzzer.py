@@ -214,8 +214,17 @@ class Fuzzer:
     def _upload(self, data: bytes) -> str:
         """Sends what is not there yet. Nothing at all cannot be sent, and is left out."""
         name = upload_id_of(data)
-        if data:
-            self._server.stub.Upload(split_upload(name, len(data), [data]), timeout=PATIENCE)
+        if not data:
+            return name
+        try:
+            there = self._server.stub.GetUpload(mive_pb2.GetUploadRequest(upload_id=name), timeout=PATIENCE).status
+        except grpc.RpcError:
+            there = mive_pb2.UploadStatus()
+        if not there.complete:
+            # Another case may have sent a part of the same bytes, as small as they are.
+            offset = there.received if there.size == len(data) else 0
+            rest = split_upload(name, len(data), [data[offset:]], offset=offset)
+            self._server.stub.Upload(rest, timeout=PATIENCE)
         return name
 
     def _submit(self, submission: mive_pb2.SubmitJobRequest) -> Verdict:

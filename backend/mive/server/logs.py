@@ -54,8 +54,17 @@ def set_up_logging(options: LogOptions, *, worker: str = "", stream: TextIO | No
     root.setLevel("INFO" if debug else options.level.upper())
     logging.getLogger("mive").setLevel(options.level.upper())
     logging.captureWarnings(True)
+    take_over()
     sys.excepthook = _uncaught
     threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def take_over() -> None:
+    """Have the loggers of packages that were imported since speak through ours; some bring a stream of their own."""
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.propagate = True
 
 
 def bind(**facts: str) -> None:

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
-from mive.server.image_limits import limit_images
+from mive.server.image_limits import check_images, limit_images
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
-from mive.server.logs import about, set_up_logging
+from mive.server.logs import about, set_up_logging, take_over
 from mive.server.options import WorkerOptions
 from mive.server.results import Results
 from mive.server.store import JobStore
@@ -111,6 +111,7 @@ class Worker:
             self.store.leases, job, self.name, self._out_of_time, self.options.most_frames, self.options.longest_side
         )
         checkpoints, results = self.options.checkpoints / job.id, self.results
+        check_images(job.request, self.options.longest_side)
         try:
             return self.renderer.render(watch.task(job.window, checkpoints, results))
         except OutOfMemory:
@@ -190,6 +191,8 @@ def main(arguments: Sequence[str]) -> int:
         log.error("%s", error)
         leases.announce(options.name, options.device, "failed", error)
         return error.exit_code
+    # What models bring with them is imported by now.
+    take_over()
     worker = Worker(store, options, renderer)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.drain(options.drain_seconds))

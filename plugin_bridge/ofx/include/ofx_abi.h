@@ -149,7 +149,6 @@ enum : OfxStatus {
   kOfxStatErrFatal = 2,
   kOfxStatErrMissingHostFeature = 4,
   kOfxStatErrMemory = 8,
-  kOfxStatErrBadHandle = 9,
   kOfxStatReplyNo = 13,
   kOfxStatReplyDefault = 14,
 };
@@ -191,7 +190,6 @@ inline constexpr char kOfxPropType[] = "OfxPropType";
 inline constexpr char kOfxPropLabel[] = "OfxPropLabel";
 inline constexpr char kOfxPropShortLabel[] = "OfxPropShortLabel";
 inline constexpr char kOfxPropLongLabel[] = "OfxPropLongLabel";
-inline constexpr char kOfxPropVersion[] = "OfxPropVersion";
 inline constexpr char kOfxPropVersionLabel[] = "OfxPropVersionLabel";
 inline constexpr char kOfxPropPluginDescription[] = "OfxPropPluginDescription";
 inline constexpr char kOfxPropTime[] = "OfxPropTime";
