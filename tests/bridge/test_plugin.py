@@ -154,7 +154,14 @@ def playback_through_kills(effect: Effect, user: BridgeProcess, source: Content,
             assert time.monotonic() - begun < 7, "the deadline of one render"
             right = np.array_equal(shown, expected(source(number)))
             assert right or np.array_equal(shown, source(number))
-        until(lambda number=number: np.array_equal(effect.render(number).pixels, expected(source(number))), 60)
+        comes_back(effect, number, source)
+
+
+def comes_back(effect: Effect, number: int, source: Content) -> None:
+    end = time.monotonic() + 60
+    while not np.array_equal((shown := effect.render(number)).pixels, expected(source(number))):
+        assert time.monotonic() < end, shown.message
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

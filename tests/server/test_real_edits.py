@@ -110,7 +110,7 @@ def test_a_server_that_is_killed_and_then_stopped_goes_on_with_its_job_each_time
     serve: Callable[..., Served], tmp_path: Path, edit: EditRequest
 ) -> None:
     """Server and worker at once, and no time to drain; the job goes on by itself, and its frames are the same."""
-    longer = edit.settings.model_copy(update={"steps": 10, "inversion_steps": 10})
+    longer = edit.settings.model_copy(update={"steps": 6, "inversion_steps": 6})
     edit = edit.model_copy(update={"settings": longer})
     whole = run_edit(edit, tmp_path / "whole.mkv")
     newest = Newest(tmp_path / "data/checkpoints")
@@ -118,6 +118,7 @@ def test_a_server_that_is_killed_and_then_stopped_goes_on_with_its_job_each_time
     job = submit(server, edit)
     until(newest.changed, 300)
     server.kill()
+    newest.changed()  # up to here
     server = serve()
     assert server.get(job).state != job_pb2.JOB_STATE_DONE
     until(newest.changed, 300)

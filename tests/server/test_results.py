@@ -102,6 +102,8 @@ def test_a_result_is_handed_out_again_under_its_key(tmp_path: Path) -> None:
     results.publish("first", "key", '{"manifest": 1}')
     assert results.adopt("second", "key") == '{"manifest": 1}'
     assert results.adopt("third", "another") is None
+    assert results.adopt("first", "key") == '{"manifest": 1}', "killed between finishing and telling"
+    assert results.of("first").indices() == [0, 1]
     results.remove("first")
     assert results.of("second").indices() == [0, 1], "each job's frames live on their own"
     assert np.array_equal(results.of("second").read(1), a_frame(1))

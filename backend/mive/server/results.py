@@ -140,10 +140,14 @@ class Results:
             That one's manifest, or None where there is no such result, or no longer.
         """
         try:
-            other = self.of((self.folder / _KEYS / key).read_text("utf-8"))
-            kept, own = other.finished(), self.of(job)
+            holder = (self.folder / _KEYS / key).read_text("utf-8")
+            other, own = self.of(holder), self.of(job)
+            kept = other.finished()
             if kept is None or kept[0] != key:
                 return None
+            if holder == job:
+                # It was killed when all was done but told.
+                return kept[1]
             own.clear()
             make_folder(own.folder, "results")
             for index in other.indices():
