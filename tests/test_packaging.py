@@ -22,9 +22,13 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> N
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    package = REPOSITORY / "backend" / "mive"
-    files = (path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    expected = {path.relative_to(package.parent).as_posix() for path in files}
+    packages = (REPOSITORY / "backend" / "mive", REPOSITORY / "plugin_bridge" / "mive_bridge")
+    expected = {
+        path.relative_to(package.parent).as_posix()
+        for package in packages
+        for path in package.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     script = REPOSITORY / "plugin_bridge" / "resolve"
     expected |= {f"mive/plugin/resolve/{path.relative_to(script).as_posix()}" for path in script.rglob("*.py")}
     if shutil.which("cmake") and shutil.which("c++"):

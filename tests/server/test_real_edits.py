@@ -128,7 +128,8 @@ def test_a_server_that_is_killed_and_then_stopped_goes_on_with_its_job_each_time
     assert manifest_of(server, job).frames_hash == read_manifest(whole.manifest).frames_hash
     assert server.get(job).attempts == 3
     assert not [path for path in (tmp_path / "data").rglob("*") if path.name.endswith(".part")]
-    assert not list((tmp_path / "data/checkpoints").iterdir())
+    # They go when the end has been told.
+    until(lambda: not list((tmp_path / "data/checkpoints").iterdir()), 30)
 
 
 class Newest:
