@@ -329,8 +329,8 @@ def spread(moments: int, count: int) -> list[int]:
 
 @pytest.mark.parametrize(
     ("last", "count"),
-    [(1, 2), pytest.param(4, 100, marks=pytest.mark.soak)],
-    ids=["one window, 2 kills", "two windows, 100 kills"],
+    [(1, 2), pytest.param(4, 5, marks=pytest.mark.slow), pytest.param(4, 100, marks=pytest.mark.soak)],
+    ids=["one window, 2 kills", "two windows, 5 kills", "two windows, 100 kills"],
 )
 def test_kill_9_repeats_one_step_at_most_and_changes_no_frame(
     tmp_path: Path, renderer: EditRenderer, edit: EditRequest, last: int, count: int

@@ -110,6 +110,18 @@ def test_a_result_is_handed_out_again_under_its_key(tmp_path: Path) -> None:
     assert results.adopt("fourth", "key") is None
 
 
+def test_a_job_that_goes_on_keeps_its_frames_while_it_looks_for_those_of_another(tmp_path: Path) -> None:
+    """A worker was killed after a window, and the next one asks whether the whole is there already."""
+    results = Results(tmp_path)
+    results.of("job").write(0, a_frame(0))
+    assert results.adopt("job", "key") is None
+    results.of("gone").write(0, a_frame(0))
+    results.publish("gone", "key", "{}")
+    results.of("gone").clear()
+    assert results.adopt("job", "key") is None
+    assert results.of("job").indices() == [0]
+
+
 def test_clearing_removes_frames_and_what_was_half_written(tmp_path: Path) -> None:
     results = JobResults(tmp_path / "job")
     results.write(0, a_frame(0))

@@ -141,21 +141,25 @@ class Results:
         """
         try:
             holder = (self.folder / _KEYS / key).read_text("utf-8")
-            other, own = self.of(holder), self.of(job)
-            kept = other.finished()
-            if kept is None or kept[0] != key:
-                return None
-            if holder == job:
-                # It was killed when all was done but told.
-                return kept[1]
-            own.clear()
+        # Nobody has finished it, and what the job itself has made before it was killed stays.
+        except OSError:
+            return None
+        other, own = self.of(holder), self.of(job)
+        kept = other.finished()
+        if kept is None or kept[0] != key:
+            return None
+        if holder == job:
+            # It was killed when all was done but told.
+            return kept[1]
+        own.clear()
+        try:
             make_folder(own.folder, "results")
             for index in other.indices():
                 os.link(other.path(index), own.path(index))
             os.utime(other.folder)
         # Another worker may be removing it.
         except OSError:
-            self.of(job).clear()
+            own.clear()
             return None
         return kept[1]
 
