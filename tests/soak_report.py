@@ -1,6 +1,7 @@
 """Runs the tests of minutes and writes what they saw: ``python tests/soak_report.py REPORT [PYTEST OPTIONS]``.
 
-Tests tell their figures with pytest's own ``record_property``.
+Tests tell their figures with pytest's own ``record_property``. With options that choose some of the tests, the report
+keeps what it says of the others.
 """
 
 from __future__ import annotations
@@ -8,14 +9,14 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from mive import __version__
-
 ROOT = Path(__file__).resolve().parents[1]
+HEAD = "# The long tests, last run\n\nWritten by `make soak`."
 
 
 class Figures:
@@ -28,19 +29,26 @@ class Figures:
         if report.when == "call" or report.outcome != "passed":
             self.reports.append(report)
 
-    def text(self) -> str:
-        return "\n\n".join([_head(), *map(_section, sorted(self.reports, key=lambda report: report.nodeid))]) + "\n"
+    def text(self, others: Iterable[str] = ()) -> str:
+        """The report; ``others`` are sections of an earlier one."""
+        sections = {_title(section): section for section in (*others, *map(_section, self.reports))}
+        return "\n\n".join([HEAD, *(sections[title] for title in sorted(sections))]) + "\n"
 
 
-def _head() -> str:
-    where = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    day = datetime.now(UTC).date().isoformat()
-    return f"# The long tests, last run\n\nWritten by `make soak`: {day}, MIVE {__version__}, {where}."
+def sections_of(text: str) -> list[str]:
+    """The sections of a report that `Figures.text` wrote."""
+    return [f"## {section.strip()}" for section in text.split("\n## ")[1:]]
+
+
+def _title(section: str) -> str:
+    return section.partition("\n")[0]
 
 
 def _section(report: pytest.TestReport) -> str:
     file, _, name = report.nodeid.partition("::")
-    lines = [f"## {name}", "", f"`{file}`: {report.outcome} in {report.duration:.0f} s."]
+    where = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    told = f"`{file}`: {report.outcome} in {report.duration:.0f} s; {datetime.now(UTC).date()}, {where}."
+    lines = [f"## {name}", "", told]
     if report.user_properties:
         lines += ["", "| figure | |", "|---|---|", *(f"| {key} | {value} |" for key, value in report.user_properties)]
     return "\n".join(lines)
@@ -50,7 +58,8 @@ def main(report: Path, options: list[str]) -> int:
     """Run them all, write the report whatever came of them, and return pytest's exit code."""
     figures = Figures()
     code = pytest.main(["-m", "soak", f"--rootdir={ROOT}", *options], plugins=[figures])
-    report.write_text(figures.text(), "utf-8")
+    others = sections_of(report.read_text("utf-8")) if options and report.exists() else []
+    report.write_text(figures.text(others), "utf-8")
     return int(code)
 
 

@@ -5,40 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.bench.conftest import AFTER, Painter
+from tests.commands import Run, runner
 
 import mive as package
 from mive.bench.methods import METHODS
 from mive.bench.suite import Suite, load_suite
-from mive.cli import main
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture
 def bench(capfd: pytest.CaptureFixture[str]) -> Run:
     """``bench("report", "out")``."""
-
-    def run(*arguments: str | Path) -> Outcome:
-        capfd.readouterr()
-        code = main(["bench", *map(str, arguments)])
-        said = capfd.readouterr()
-        return Outcome(code, said.out, said.err)
-
-    return run
+    return runner(capfd, "bench")
 
 
 @pytest.fixture(scope="module")

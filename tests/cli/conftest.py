@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.commands import Run, runner
 
-from mive.cli import main
 from mive.toyworld import random_scene
 from mive.toyworld.clip import ToyClip, write_clip
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a command ended and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output, which must be one JSON object and nothing else."""
-        return json.loads(self.out)
-
-
 @pytest.fixture
-def mive(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Outcome]:
+def mive(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """``mive("edit", "shot.mov", …)`` as a user would type it."""
     monkeypatch.setenv("MIVE_CACHE", str(tmp_path.parent / f"{tmp_path.name}-cache"))
-
-    def run(*arguments: str | Path) -> Outcome:
-        capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
-        said = capfd.readouterr()
-        return Outcome(code, said.out, said.err)
-
-    return run
+    return runner(capfd)
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,9 @@ import cv2
 import numpy as np
 import OpenImageIO as oiio
 import pytest
+from tests.commands import Run
 
 from mive.toyworld.clip import ToyClip
-
-Run = Callable[..., Any]
 
 
 @dataclass

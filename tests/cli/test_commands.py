@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import pytest
+from tests.commands import Run
 
 import mive as package
 from mive.toyworld import random_scene
 from mive.toyworld.clip import ToyClip, write_clip
-
-Run = Callable[..., Any]
 
 
 def test_an_edit_is_rendered_again_bit_for_bit(mive: Run, quick: list[str | Path], tmp_path: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,8 +11,6 @@ from mive.manifest import read_manifest
 from mive.media import open_clip, open_mattes
 from mive.request import EditRequest, FrameRange, Instance, Settings
 from mive.toyworld.clip import ToyClip
-
-Run = Callable[..., Any]
 
 
 def test_an_edit_changes_its_instances_and_no_other_pixel(

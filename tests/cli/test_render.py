@@ -7,16 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 from google.rpc import code_pb2
 from tests.client.fake_server import FakeServer, edited
+from tests.commands import Run
 
 import mive as package
 from mive.cli.remote import Teller
@@ -27,8 +27,6 @@ from mive.media import open_clip
 from mive.request import FrameRange
 from mive.toyworld.clip import ToyClip
 from mive.wire.errors import error_to_detail
-
-Run = Callable[..., Any]
 
 
 @pytest.fixture

@@ -5,38 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.commands import Run, runner
 from tests.dataset.conftest import ModelServer, Reply
 
 import mive as package
-from mive.cli import main
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture
 def dataset(capfd: pytest.CaptureFixture[str]) -> Run:
     """``dataset("stats", "suite")``."""
-
-    def run(*arguments: str | Path) -> Outcome:
-        capfd.readouterr()
-        code = main(["dataset", *map(str, arguments)])
-        said = capfd.readouterr()
-        return Outcome(code, said.out, said.err)
-
-    return run
+    return runner(capfd, "dataset")
 
 
 def test_every_command_has_help(dataset: Run) -> None:

@@ -7,17 +7,15 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.commands import Run
 
 import mive as package
 from mive.plugin import places, sources
 from mive.plugin.owned import MARK
 
-Run = Callable[..., Any]
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

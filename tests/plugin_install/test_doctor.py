@@ -8,9 +8,9 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.commands import Run
 from tests.plugin.conftest import build, plugin
 
 from mive.plugin import doctor, owned, places
@@ -18,7 +18,6 @@ from mive.plugin.install import BRIDGE, install_bundle, install_script
 from mive.plugin.sources import find_script
 
 __all__ = ["build", "plugin"]
-Run = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)

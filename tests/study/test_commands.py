@@ -5,39 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.commands import Run, runner
 
 import mive as package
-from mive.cli import main
 from mive.study.answers import load_key
 from mive.study.questions import QUESTIONS
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture
 def study(capfd: pytest.CaptureFixture[str]) -> Run:
     """``study("build", "out", "-o", "site")``."""
-
-    def run(*arguments: str | Path) -> Outcome:
-        capfd.readouterr()
-        code = main(["study", *map(str, arguments)])
-        said = capfd.readouterr()
-        return Outcome(code, said.out, said.err)
-
-    return run
+    return runner(capfd, "study")
 
 
 def test_from_a_run_to_shares(study: Run, run: Path, tmp_path: Path) -> None:
