@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from tests.commands import Run
 
 from mive.manifest import read_manifest
 from mive.media import open_clip, open_mattes
