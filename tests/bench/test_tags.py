@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from mive.bench.tags import filled, plain, tagged_ids
+from mive.bench.tags import filled, plain, tagged_ids, tagged_words
 
 WORDS = st.text("abc <1/", min_size=1).filter(lambda text: "<1" not in text and "</1" not in text and text.strip())
 
@@ -17,6 +17,7 @@ def test_the_targets_caption_is_the_sources_in_other_words() -> None:
     assert plain(caption) == "A boy throws a ball over a fence."
     assert filled(caption, {1: "an alien", 30: "a hedge"}) == "an alien throws a ball over a hedge."
     assert tagged_ids(caption) == (1, 2, 30)
+    assert tagged_words(caption) == {1: "A boy", 2: "a ball", 30: "a fence"}
 
 
 @given(st.lists(WORDS, min_size=1, max_size=5), st.lists(WORDS, min_size=5, max_size=5))

@@ -22,6 +22,11 @@ def filled(caption: str, words: Mapping[int, str]) -> str:
     return _TAGGED.sub(lambda match: words.get(int(match[1]), match[2]), caption)
 
 
+def tagged_words(caption: str) -> dict[int, str]:
+    """What stands between the tags, by id."""
+    return {int(number): words.strip() for number, words in _TAGGED.findall(caption)}
+
+
 def tagged_ids(caption: str) -> tuple[int, ...]:
     """The ids of the tags, in order; for validators.
 

@@ -11,9 +11,8 @@ from pydantic_core import PydanticCustomError
 
 from mive._validation import did_you_mean
 from mive.bench.suite import ClipDescription, SuiteInstance
-from mive.bench.tags import tagged_ids
+from mive.bench.tags import tagged_ids, tagged_words
 from mive.dataset.clips import MATTES, SOURCE
-from mive.dataset.prompts import tagged_words
 from mive.dataset.review import CAPTION, UNCHANGED, Row
 from mive.errors import RequestError
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mive.bench.tags import plain
+from mive.bench.tags import plain, tagged_words
 from mive.dataset import captions
 from mive.dataset.answers import Asker, BadAnswer
 from mive.dataset.checking import caption_problems
-from mive.dataset.prompts import tagged_words
 from mive.dataset.review import CAPTION, UNCHANGED, Row, filled
 from mive.dataset.survey import Survey
 from mive.dataset.vipseg import Video

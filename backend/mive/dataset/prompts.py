@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import cv2
@@ -24,7 +24,6 @@ MOST_WORDS: Final = 60
 
 _MOST_TARGET_WORDS: Final = 12
 _NUMBER: Final = re.compile(r"\[([0-9]+)\]")
-_TAGGED: Final = re.compile(r"<([0-9]+)>(.*?)</\1>")
 
 
 def describe_frame(ids: NDArray[np.uint8], regions: Sequence[Region]) -> str:
@@ -131,11 +130,6 @@ def read_candidates(answer: str, words: str) -> tuple[str, ...]:
         if len(one.split()) > _MOST_TARGET_WORDS or set(one) & set("<>"):
             raise BadAnswer(f'"{one[:80]}" is no short noun phrase')
     return cleaned
-
-
-def tagged_words(caption: str) -> Mapping[int, str]:
-    """What stands between the tags, by id."""
-    return {int(number): words.strip() for number, words in _TAGGED.findall(caption)}
 
 
 def _listed(regions: Sequence[Region], ids: NDArray[np.uint8] | None = None) -> str:
