@@ -24,9 +24,12 @@ log = logging.getLogger("mive.bridge")
 
 MOST_CONNECTIONS: Final = 256
 
+_LOOK_SECONDS: Final = 5.0
+"""How often it looks whether it is still needed, and still found."""
+
 
 class Bridge:
-    """All of it. Must be made inside the event loop.
+    """All of it.
 
     Args:
         place: where it listens.
@@ -52,22 +55,29 @@ class Bridge:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ended.set)
-        work = [loop.create_task(self._accept()), loop.create_task(self._edits.resume())]
+        accepting, resuming = loop.create_task(self._accept()), loop.create_task(self._resume())
         try:
-            while not self._ended.is_set() and not self._is_idle():
+            while not (self._ended.is_set() or self._is_idle() or self._place.lost or accepting.done()):
                 try:
-                    async with asyncio.timeout(min(self._settings.idle_seconds / 4, 5.0)):
+                    async with asyncio.timeout(min(self._settings.idle_seconds / 4, _LOOK_SECONDS)):
                         await self._ended.wait()
                 except TimeoutError:
                     continue
         finally:
             self._place.close()
-            for task in (*work, *self._talks):
+            tasks = (accepting, resuming, *self._talks)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*work, *self._talks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._edits.close()
             await self._servers.close()
             log.info("ended")
+
+    async def _resume(self) -> None:
+        try:
+            await self._edits.resume()
+        except Exception:
+            log.exception("what was left unfinished cannot be resumed")
 
     def _is_idle(self) -> bool:
         if self._edits.busy:
@@ -83,12 +93,11 @@ class Bridge:
         while True:
             try:
                 connection, _ = await loop.sock_accept(self._place.listener)
+                self._talk_over(connection)
             except OSError as error:
                 # Out of descriptors, for instance: connections that end make room.
                 log.warning("a connection could not be accepted: %s", error.strerror)
                 await asyncio.sleep(0.1)
-                continue
-            self._talk_over(connection)
 
     def _talk_over(self, connection: socket.socket) -> None:
         if not is_own_user(connection) or len(self._talks) >= MOST_CONNECTIONS:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mive import __version__
-from mive.errors import MiveError
+from mive.errors import MiveError, OutputError
 from mive_bridge.place import Place, Served, socket_path
 
 _STARTED: Final = b"."
@@ -58,16 +58,20 @@ def _serve(listening: Callable[[], None]) -> int:
 
     folder = cache_folder()
     settings = Settings.load()
-    set_up_logging(folder)
-    listening()
-
-    async def serve() -> None:
+    try:
+        set_up_logging(folder)
         from mive_bridge.bridge import Bridge
 
-        await Bridge(place, settings, folder).serve()
-
+        bridge = Bridge(place, settings, folder)
+    except OSError as error:
+        raise OutputError(
+            f"{error.filename or folder} cannot be used: {error.strerror or error}",
+            expected="a folder that may be written",
+            fix="Free some space, or set MIVE_CACHE to another folder",
+        ) from error
+    listening()
     try:
-        asyncio.run(serve())
+        asyncio.run(bridge.serve())
     except Exception:
         logging.getLogger("mive.bridge").exception("unexpected error")
         return 1

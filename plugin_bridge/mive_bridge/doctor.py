@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,8 +17,8 @@ from mive.plugin.places import places
 from mive_bridge.files import size_of
 from mive_bridge.logs import log_path
 from mive_bridge.messages import HEAD, MOST_BYTES, Malformed, Message, decode, encode
-from mive_bridge.place import check_folder, is_own_user, socket_path
-from mive_bridge.servers import PROGRAM
+from mive_bridge.place import check_folder, check_socket, is_own_user, listening_process, socket_path
+from mive_bridge.servers import PROGRAM, tls_for
 from mive_bridge.settings import Settings, cache_folder, settings_path
 from mive_bridge.talk import PROTOCOL
 
@@ -25,14 +26,17 @@ _LONGEST_SOCKET: Final = 107
 """Bytes of a Unix socket's path."""
 
 _SECONDS: Final = 3.0
+_PROBE: Final = 1 << 20
+"""Bytes that are written to see whether it can be done."""
 
 
 def doctor() -> int:
-    """Prints what was found; 1 where something is broken."""
+    """Prints what was found, what is broken last; 1 where something is."""
     checks = tuple(examine())
-    for check in checks:
-        print(f"{check.name}: {check.found}")
     problems = [check for check in checks if check.fix]
+    for check in checks:
+        if not check.fix:
+            print(f"{check.name}: {check.found}")
     for check in problems:
         print(f"Problem: {check.found}. {check.fix}.")
     if not problems:
@@ -44,14 +48,16 @@ def examine() -> Iterator[Check]:
     """Looks at everything; takes some seconds where a server does not answer."""
     try:
         settings = Settings.load()
-        known = "" if settings_path().is_file() else ", which is not there: all defaults"
-        yield Check("settings", f"{settings_path()}{known}")
+        there = settings_path().is_file()
+        yield Check("settings", str(settings_path()) if there else f"the defaults; there is no {settings_path()}")
     except MiveError as error:
         settings = Settings()
         yield Check("settings", error.what, error.fix)
     path = socket_path().absolute()
-    yield _socket(path)
-    yield _bridge(path)
+    place = _socket(path)
+    yield place
+    if not place.fix:
+        yield _bridge(path)
     yield _server(settings)
     yield from _cache(cache_folder(), settings)
     yield _plugin()
@@ -59,46 +65,56 @@ def examine() -> Iterator[Check]:
 
 def _socket(path: Path) -> Check:
     if len(os.fsencode(path)) > _LONGEST_SOCKET:
-        return Check("socket", f"{path} is longer than the path of a socket may be", "Set MIVE_BRIDGE_SOCKET")
+        fix = "Set MIVE_BRIDGE_SOCKET to a shorter path, for the host and the bridge"
+        return Check("socket", f"{path} is longer than the path of a socket may be", fix)
     try:
         check_folder(path.parent, make=False)
+        check_socket(path)
     except FileNotFoundError:
         return Check("socket", f"{path}, whose folder the first bridge makes")
+    except OSError as error:
+        return Check("socket", f"{path} cannot be used: {error.strerror}", "Set MIVE_BRIDGE_SOCKET to another path")
     except MiveError as error:
         return Check("socket", error.what, error.fix)
     return Check("socket", str(path))
 
 
 def _bridge(path: Path) -> Check:
-    try:
-        version = greeting(path)
-    except (FileNotFoundError, ConnectionRefusedError):
-        return Check("bridge", "none is running; the plugin starts one")
-    except (OSError, Malformed) as error:
-        return Check("bridge", f"what listens at {path} is no bridge ({error})", "End it; the plugin starts a bridge")
-    if version != __version__:
-        return Check("bridge", f"{version} is running, and this is {__version__}", "End it; the plugin starts this one")
-    return Check("bridge", f"{version} is running")
-
-
-def greeting(path: Path) -> str:
-    """The version of the bridge that listens there.
-
-    Raises:
-        OSError, Malformed: none does.
-    """
-    fields = {"id": "1", "protocol": str(PROTOCOL), "plugin": __version__, "host": "doctor", "pid": str(os.getpid())}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(_SECONDS)
-        connection.connect(str(path))
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return Check("bridge", "none is running; the plugin starts one")
+        except OSError as error:
+            return Check("bridge", f"nobody can connect to {path}: {error}", f"rm {path}; the plugin starts a bridge")
+        process = listening_process(connection)
+        fix = f"kill {process}; the plugin starts another"
         if not is_own_user(connection):
-            raise Malformed("it belongs to another user")
-        connection.sendall(encode(Message("hello", fields)))
-        (size,) = HEAD.unpack(connection.recv(HEAD.size, socket.MSG_WAITALL).ljust(HEAD.size, b"\xff"))
-        if size > MOST_BYTES:
-            raise Malformed("it says no greeting")
-        answer = decode(connection.recv(size, socket.MSG_WAITALL))
-    return answer.fields.get("bridge", "another version")
+            return Check("bridge", f"process {process} of another user listens at {path}", "Set MIVE_BRIDGE_SOCKET")
+        try:
+            version = _greeted(connection)
+        except TimeoutError:
+            return Check("bridge", f"the bridge, process {process}, hangs", fix.replace("kill", "kill -9"))
+        except (OSError, Malformed):
+            return Check("bridge", f"what listens at {path} is no bridge", fix)
+    if version != __version__:
+        return Check("bridge", f"process {process} is a bridge {version}, and this is {__version__}", fix)
+    return Check("bridge", f"{version} is running, process {process}")
+
+
+def _greeted(connection: socket.socket) -> str:
+    """The version of the bridge at the other end.
+
+    Raises:
+        OSError, Malformed: there is none.
+    """
+    fields = {"id": "1", "protocol": str(PROTOCOL), "plugin": __version__, "host": "doctor", "pid": str(os.getpid())}
+    connection.sendall(encode(Message("hello", fields)))
+    (size,) = HEAD.unpack(connection.recv(HEAD.size, socket.MSG_WAITALL).ljust(HEAD.size, b"\xff"))
+    if size > MOST_BYTES:
+        raise Malformed("it says no greeting")
+    return decode(connection.recv(size, socket.MSG_WAITALL)).fields.get("bridge", "of another version")
 
 
 def _server(settings: Settings) -> Check:
@@ -106,15 +122,17 @@ def _server(settings: Settings) -> Check:
 
     try:
         address = Address.parse()
-        with Client(patience=_SECONDS) as client:
+        with Client(tls=tls_for(settings, ""), patience=_SECONDS) as client:
             info = client.server_info()
     except Unreachable as error:
-        if settings.start_server and not os.environ.get("MIVE_SERVER"):
-            if shutil.which(PROGRAM) is None:
-                return Check("server", f"{PROGRAM} cannot be started", 'pip install "mive[server]"')
-            return Check("server", f"none at {address}; the bridge starts one when it is needed")
-        fix = f"Start {PROGRAM}, set start_server = true in {settings_path()}, or name a server in the effect"
-        return Check("server", error.what, fix)
+        if os.environ.get("MIVE_SERVER"):
+            return Check("server", error.what, "Start it there, correct MIVE_SERVER, or name a server in the effect")
+        if not settings.start_server:
+            fix = f"Start {PROGRAM}, set start_server = true in {settings_path()}, or name a server in the effect"
+            return Check("server", error.what, fix)
+        if shutil.which(PROGRAM) is None:
+            return Check("server", f"the bridge cannot start {PROGRAM}: it is missing", 'pip install "mive[server]"')
+        return Check("server", f"none at {address}; the bridge starts one when it is needed")
     except MiveError as error:
         return Check("server", error.what, error.fix)
     says = f"{address} is {info.state}, with the bundle {info.bundle}"
@@ -122,25 +140,33 @@ def _server(settings: Settings) -> Check:
 
 
 def _cache(folder: Path, settings: Settings) -> Iterator[Check]:
-    existing = next(place for place in (folder, *folder.parents) if place.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        yield Check("cache", f"{folder} may not be written", "Set MIVE_CACHE to a folder that may be")
-        return
-    parts = {name: _size(folder / name) for name in ("frames", "edits")}
-    free, limit = shutil.disk_usage(existing).free, settings.cache_bytes
+    frames, edits = folder / "frames", folder / "edits"
+    for part in (frames, edits):
+        existing = next(place for place in (part, *part.parents) if place.exists())
+        try:
+            with tempfile.TemporaryFile(dir=existing) as file:
+                file.write(bytes(_PROBE))
+        except OSError as error:
+            found = f"{existing} cannot be written to: {error.strerror}"
+            yield Check("cache", found, "Mend that, or set MIVE_CACHE to another folder")
+            return
+    there, limit = _size(frames), settings.cache_bytes
+    free = shutil.disk_usage(existing).free
     says = (
-        f"{folder}: {_gigabytes(parts['frames'])} of at most {_gigabytes(limit)} in edited frames, "
-        f"{_gigabytes(parts['edits'])} in sources on their way, {_gigabytes(free)} free"
+        f"{folder}: {_gigabytes(there)} of at most {_gigabytes(limit)} in edited frames, "
+        f"{_gigabytes(_size(edits))} in sources, {_gigabytes(free)} free"
     )
-    full = free < limit - parts["frames"]
-    yield Check("cache", says, f"Free some space, or lower cache_gigabytes in {settings_path()}" if full else "")
+    yield Check("cache", says)
+    if free < limit - there:
+        found = f"edited frames may take {_gigabytes(limit - there)} more in {folder}, and {_gigabytes(free)} are free"
+        yield Check("room", found, f"Free some space, or lower cache_gigabytes in {settings_path()}")
     yield Check("log", str(log_path(folder)))
 
 
 def _plugin() -> Check:
     found = [place for place in places() if place.bundle.is_dir()]
     if not found:
-        return Check("plugin", "it is in none of the folders where hosts look", "mive plugin install")
+        return Check("plugin", "the effect is in none of the folders where hosts look", "mive plugin install")
     if not any(place.searched for place in found):
         return Check("plugin", f"no host looks into {found[0].folder}", '"mive plugin doctor" says how to change that')
     return Check("plugin", ", ".join(str(place.bundle) for place in found))

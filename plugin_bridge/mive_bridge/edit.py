@@ -11,9 +11,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,11 +26,14 @@ from mive_bridge.frames import FrameCache
 from mive_bridge.messages import plain
 from mive_bridge.names import hashed
 from mive_bridge.orders import Order
+from mive_bridge.previews import PreviewSheet
 from mive_bridge.puts import Puts
 
 Phase = Literal["collecting", "queued", "running", "done", "failed", "cancelled"]
 
-_RECORD: Final = "edit.json"
+RECORD: Final = "edit.json"
+"""The file of an edit that is written whenever it changes, and touched when it is opened."""
+
 _MOST_RANGES: Final = 64
 _MOST_TEXT: Final = 500
 
@@ -71,6 +76,7 @@ class Edit:
         stranded: it waits for a server that does not answer.
         task: what brings it forward.
         writing: held while frames that were handed over are changed.
+        sheet: how it looks so far, while it is being made.
     """
 
     def __init__(self, folder: Path, order: Order, standing: Standing, cache: FrameCache) -> None:
@@ -86,6 +92,8 @@ class Edit:
         self.stranded = False
         self.task: asyncio.Task[None] | None = None
         self.writing = asyncio.Lock()
+        self.sheet = PreviewSheet(cache.folder.with_name("previews") / f"{order.key[:8]}.png")
+        self._saving = threading.Lock()
         self._cache = cache
 
     @classmethod
@@ -95,16 +103,18 @@ class Edit:
         Raises:
             OSError, ValueError, Refused: it is none.
         """
-        record = json.loads((folder / _RECORD).read_text())
-        os.utime(folder / _RECORD)
+        record = json.loads((folder / RECORD).read_text())
+        os.utime(folder / RECORD)
         known = {field.name for field in fields(Standing)}
         standing = Standing(**{name: value for name, value in record["standing"].items() if name in known})
         return cls(folder, Order.parse(record["order"]), standing, cache)
 
     def save(self) -> None:
         """Makes the disk remember how it stands. Blocks."""
-        record = {"order": self.order.fields, "standing": vars(self.at)}
-        write_whole(self.folder / _RECORD, (json.dumps(record).encode(),))
+        # Of two threads the later one must not write what the earlier one has seen.
+        with self._saving:
+            record = {"order": self.order.fields, "standing": vars(self.at)}
+            write_whole(self.folder / RECORD, (json.dumps(record).encode(),))
 
     @property
     def frames(self) -> range | None:
@@ -200,8 +210,8 @@ class Edit:
             told |= {"done": str(done), "total": str(total)}
         if self.eta is not None and phase == "running":
             told["eta"] = str(max(round(self.eta), 0))
-        if self.at.text:
-            told["text"] = plain(self.at.text, _MOST_TEXT)
+        if text := self.at.text or (self.sheet.line if phase == "running" else ""):
+            told["text"] = plain(text, _MOST_TEXT)
         if phase == "collecting" and asked is None:
             told["missing"] = ",".join(_ranges(missing))
         elif phase == "collecting" and asked in missing:
@@ -212,9 +222,18 @@ class Edit:
 def phase_of(folder: Path) -> str:
     """The phase of an edit on disk; empty where there is none. Blocks."""
     try:
-        return str(json.loads((folder / _RECORD).read_text())["standing"]["phase"])
+        return str(json.loads((folder / RECORD).read_text())["standing"]["phase"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
+
+
+def remove_sent(folder: Path) -> None:
+    """Removes what a bridge that was killed had no time to remove of an edit that was done. Blocks."""
+    for path in folder.glob("sent-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("puts/*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _ranges(numbers: Iterable[int]) -> list[str]:

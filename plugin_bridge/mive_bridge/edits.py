@@ -1,4 +1,4 @@
-"""All edits, and the rules that say when a frame is right."""
+"""All edits: what is ordered, handed over, asked for and cancelled."""
 
 from __future__ import annotations
 
@@ -6,75 +6,36 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal, Self, TypeVar, TypeVarTuple
+from typing import Final
 
 from mive.errors import MiveError
-from mive_bridge.edit import Edit, Standing, phase_of
+from mive_bridge.edit import RECORD, Edit, Standing, phase_of, remove_sent
 from mive_bridge.files import age_of, private_folder
 from mive_bridge.frames import FrameCache
-from mive_bridge.images import Format, Image, Seen
+from mive_bridge.images import Format, Image
 from mive_bridge.messages import Message, Refused
-from mive_bridge.names import IMAGES, frame_key
 from mive_bridge.orders import Order
-from mive_bridge.prints import alike, shows_another
 from mive_bridge.puts import Put
 from mive_bridge.region import Region
+from mive_bridge.rules import Asked, Judge, require_images
 from mive_bridge.servers import Servers
-from mive_bridge.work import Work, facts_of
+from mive_bridge.threads import Threads
+from mive_bridge.work import Work
 
 log = logging.getLogger("mive.bridge.edits")
 
 KEEP_DAYS: Final = 30
 """How long an edit is remembered that nobody asks about."""
 
+KEEP_SOURCES_DAYS: Final = 7
+"""The same for one whose frames were handed over and that is not being made; they take much room."""
+
 _DAY: Final = 86400.0
 _THREADS: Final = 4
-_FACTS_SECONDS: Final = 1.0
-"""How old the facts of files may be when frames are shown."""
-
-_T = TypeVar("_T")
-_Ts = TypeVarTuple("_Ts")
-
 Answer = tuple[str, dict[str, str]]
 """Type and fields of an answer."""
-
-Verdict = Literal["right", "changed", "unknown"]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A frame that is asked for, or handed over.
-
-    Attributes:
-        images: those that the edit is made from, as they are now.
-    """
-
-    edit: str
-    number: int
-    images: dict[str, Seen]
-
-    @classmethod
-    def parse(cls, message: Message) -> Self:
-        """From a ``put`` or ``frame``.
-
-        Raises:
-            Refused: a field is missing or malformed.
-        """
-        images = {
-            name: Seen.parse(message.fields[name], message.text(f"{name}_print"))
-            for name in IMAGES
-            if name in message.fields
-        }
-        return cls(message.text("edit"), message.whole("frame", 2**31 - 1), images)
-
-    @property
-    def key(self) -> str:
-        """The frame's name."""
-        return frame_key(self.edit, self.number, {name: seen.fingerprint for name, seen in self.images.items()})
 
 
 class Edits:
@@ -96,8 +57,8 @@ class Edits:
         self._work = Work(servers, cache)
         self._edits: dict[str, Edit] = {}
         self._opening = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(_THREADS, "answers")
-        self._facts: dict[str, tuple[float, str]] = {}
+        self._threads = Threads(_THREADS, "answers")
+        self._judge = Judge(cache, self._threads)
         self._errands: set[asyncio.Task[None]] = set()
 
     @property
@@ -107,10 +68,8 @@ class Edits:
 
     async def resume(self) -> None:
         """Goes on with what an earlier bridge left unfinished, and forgets what nobody has asked about for long."""
-        for folder in await self._in_thread(self._unfinished):
-            if (edit := await self._find(folder.name)) is not None:
-                log.info("resuming an edit")
-                self._go(edit)
+        for folder in await self._threads.run(self._unfinished):
+            await self._find(folder.name)
 
     async def close(self) -> None:
         """Stops working. Jobs at servers go on."""
@@ -118,7 +77,7 @@ class Edits:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._threads.shutdown()
+        self._threads.close()
 
     async def order(self, message: Message) -> Answer:
         """Opens an edit, or finds it.
@@ -135,7 +94,7 @@ class Edits:
             await self._restart(edit)
         if (server, token) != (edit.at.server, edit.at.token) and not edit.at.job:
             edit.at.server, edit.at.token = server, token
-            await self._in_thread(edit.save)
+            await self._threads.run(edit.save)
         self._go(edit)
         return "state", edit.state()
 
@@ -149,7 +108,7 @@ class Edits:
         edit = await self._find(asked.edit)
         if edit is None:
             return "state", {"state": "unknown"}
-        _require_images(edit, asked)
+        require_images(edit, asked)
         if edit.frames is not None and asked.number not in edit.frames:
             raise Refused(f"Frame {asked.number} is not part of the edit.")
         if region is None:
@@ -178,16 +137,18 @@ class Edits:
         edit = await self._find(asked.edit)
         if edit is None:
             return "miss", {"state": "unknown"}
-        _require_images(edit, asked)
-        verdict = await self._judge(edit, asked, look)
+        require_images(edit, asked)
+        verdict = await self._judge.verdict(edit, asked, look)
         if verdict == "changed":
             edit.at.changed = True
             return "miss", {"state": "changed"}
+        if verdict == "right" and look and (moved := await self._judge.moved(edit, asked.number, look)):
+            return "miss", {"state": "changed", "text": moved}
         if verdict == "right" and edit.has(asked.number):
             if region is None:
                 raise Refused("There is no memory: a region comes first.")
             (target,) = region.images([wanted])
-            if await self._in_thread(self._cache.copy, edit.name_of(asked.number), target, wanted):
+            if await self._threads.run(self._cache.copy, edit.name_of(asked.number), target, wanted):
                 region.stamp(message.whole("id"), asked.key, wanted.bytes)
                 return "hit", {"key": asked.key}
         if verdict == "right" and edit.at.phase == "done" and asked.number in (edit.frames or ()):
@@ -209,48 +170,21 @@ class Edits:
         if edit.at.phase in ("collecting", "queued", "running"):
             await self._stop(edit)
             edit.at.phase, edit.at.text = "cancelled", ""
-            await self._in_thread(edit.save)
+            await self._threads.run(edit.save)
         return "state", edit.state()
-
-    async def _judge(self, edit: Edit, asked: Asked, look: str) -> Verdict:
-        """Whether what was made for this number is right for the images that the plugin has now."""
-        if edit.order.images:
-            put = edit.puts.by_number.get(asked.number)
-            if put is None:
-                return "unknown"
-            if put.key != asked.key and not alike(put.images, asked.images):
-                return "changed"
-        if edit.at.facts and await self._facts_of(edit) != edit.at.facts:
-            return "changed"
-        if edit.order.source is not None and edit.has(asked.number):
-            facts = await self._in_thread(self._cache.facts, edit.name_of(asked.number))
-            if facts is not None and look and shows_another(look, facts.source):
-                return "changed"
-        return "right"
-
-    async def _facts_of(self, edit: Edit) -> str:
-        """The facts of its files as they are now; empty where one is gone."""
-        seen, facts = self._facts.get(edit.order.key, (0.0, ""))
-        if time.monotonic() > seen + _FACTS_SECONDS:
-            try:
-                facts = await self._in_thread(facts_of, edit)
-            except (MiveError, OSError):
-                facts = ""
-            self._facts[edit.order.key] = time.monotonic(), facts
-        return facts
 
     async def _keep(self, edit: Edit, put: Put, images: Mapping[str, Image]) -> None:
         former = edit.puts.by_number.get(put.number)
         same = former is not None and (former.key, former.premultiplied) == (put.key, put.premultiplied)
         if same and (edit.at.made or put.number in edit.puts.present):
             return
-        await self._in_thread(edit.puts.write, put, images)
+        await self._threads.run(edit.puts.write, put, images)
         if former is not None and not same and edit.at.made:
             await self._stop(edit)
             edit.forget()
-            await self._in_thread(edit.remove_made)
-            await self._in_thread(edit.save)
-        await self._in_thread(edit.puts.note, put)
+            await self._threads.run(edit.remove_made)
+            await self._threads.run(edit.save)
+        await self._threads.run(edit.puts.note, put)
 
     async def _begin(self, order: Order, server: str, token: str) -> Edit:
         def make() -> Edit:
@@ -261,12 +195,12 @@ class Edits:
 
         async with self._opening:
             if order.key not in self._edits:
-                self._edits[order.key] = await self._in_thread(make)
+                self._edits[order.key] = await self._threads.run(make)
                 log.info("a new edit of %d instances", len(order.captions))
         return self._edits[order.key]
 
     async def _find(self, key: str) -> Edit | None:
-        """The edit of that name, in memory or on disk."""
+        """The edit of that name, in memory, or on disk, where a killed bridge may have left it unfinished."""
         if key in self._edits:
             return self._edits[key]
         if len(key) != 64 or not key.isalnum():
@@ -274,16 +208,17 @@ class Edits:
         async with self._opening:
             if key not in self._edits:
                 try:
-                    self._edits[key] = await self._in_thread(Edit.open, self._folder / key, self._cache)
+                    edit = await self._threads.run(Edit.open, self._folder / key, self._cache)
                 except (OSError, ValueError, KeyError, TypeError, AttributeError, Refused):
                     return None
+                self._edits[key] = edit
+                self._go(edit)
         return self._edits[key]
 
     async def _restart(self, edit: Edit) -> None:
         """Starts afresh what failed, was cancelled, or was made from a source that has changed."""
         if edit.at.phase == "done" and edit.at.facts:
-            self._facts.pop(edit.order.key, None)
-            edit.at.changed = edit.at.changed or await self._facts_of(edit) != edit.at.facts
+            edit.at.changed = edit.at.changed or not await self._judge.has_same_files(edit, age=0)
         if edit.at.phase not in ("failed", "cancelled") and not edit.at.changed:
             return
         await self._stop(edit)
@@ -293,13 +228,13 @@ class Edits:
             edit.eta = None
             if edit.at.changed:
                 edit.forget()
-                await self._in_thread(edit.puts.clear)
+                await self._threads.run(edit.puts.clear)
             elif edit.at.made and edit.parcel.is_dir():
                 edit.at.phase = "queued"
             else:
                 edit.forget()
-            await self._in_thread(edit.remove_made)
-            await self._in_thread(edit.save)
+            await self._threads.run(edit.remove_made)
+            await self._threads.run(edit.save)
 
     def _go(self, edit: Edit) -> None:
         """Has somebody work on it, if there is something to do and nobody does."""
@@ -307,6 +242,7 @@ class Edits:
             if edit.frames is not None:
                 edit.at.phase = "queued"
             edit.task = asyncio.create_task(self._work.forward(edit))
+            edit.task.add_done_callback(lambda _: edit.sheet.remove())
 
     async def _stop(self, edit: Edit) -> None:
         """Nobody works on it any more, here or at the server."""
@@ -325,22 +261,19 @@ class Edits:
         except MiveError as error:
             log.info("a job could not be cancelled: %s", type(error).__name__)
 
-    async def _in_thread(self, function: Callable[[*_Ts], _T], *arguments: *_Ts) -> _T:
-        """In threads of their own, so that nothing that takes long keeps answers waiting."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
-
     def _unfinished(self) -> list[Path]:
-        """Folders of edits that somebody should work on; those that are too old are removed."""
-        oldest = time.time() - KEEP_DAYS * _DAY
+        """Folders of edits that somebody should work on; what nobody needs any more is removed."""
+        unfinished = []
         for folder in self._folder.iterdir():
-            if age_of(folder / "edit.json") < oldest:
+            if folder.name in self._edits:
+                continue
+            # One that is being made this moment has no record yet.
+            phase, used = phase_of(folder), max(age_of(folder / RECORD), age_of(folder))
+            idle = phase in ("collecting", "failed", "cancelled")
+            if time.time() > used + (KEEP_SOURCES_DAYS if idle else KEEP_DAYS) * _DAY:
                 shutil.rmtree(folder, ignore_errors=True)
-        return [folder for folder in self._folder.iterdir() if phase_of(folder) in ("queued", "running")]
-
-
-def _require_images(edit: Edit, asked: Asked) -> None:
-    if tuple(asked.images) != edit.order.images:
-        expected = ", ".join(edit.order.images) or "no images"
-        raise Refused(f"The edit is made from {expected}; the request has others.")
-    if "source" in asked.images and asked.images["source"].format.components == "alpha":
-        raise Refused("The source has no colour.")
+            elif phase == "done":
+                remove_sent(folder)
+            elif not idle:
+                unfinished.append(folder)
+        return unfinished

@@ -17,8 +17,11 @@ PART: Final = ".part"
 Data = bytes | bytearray | memoryview
 
 
-def write_whole(path: Path, parts: Iterable[Data]) -> None:
+def write_whole(path: Path, parts: Iterable[Data], *, flush: bool = False) -> None:
     """Writes a file aside and renames it.
+
+    Args:
+        flush: it is whole after a power cut too, which takes the time of the disk.
 
     Raises:
         OSError: the disk is full, or may not be written.
@@ -28,6 +31,9 @@ def write_whole(path: Path, parts: Iterable[Data]) -> None:
         with aside.open("wb") as file:
             for part in parts:
                 file.write(part)
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         aside.replace(path)
     except BaseException:
         aside.unlink(missing_ok=True)

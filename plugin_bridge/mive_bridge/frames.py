@@ -35,7 +35,6 @@ _BUFFERS: Final = 1024
 _USE_SECONDS: Final = 60.0
 """How exactly the last use is known."""
 
-
 _WRITING_SECONDS: Final = 600.0
 """Longer than it takes to write one frame."""
 
@@ -109,6 +108,8 @@ class FrameCache:
         self._sizes = OrderedDict((path.stem, size_of(path)) for path in found)
         self._used = dict.fromkeys(self._sizes, 0.0)
         self._total = sum(self._sizes.values())
+        # The limit may be lower than it was.
+        self._make_room()
 
     def __contains__(self, name: str) -> bool:
         return name in self._sizes
@@ -132,25 +133,32 @@ class FrameCache:
         facts = Facts(form, box_of(mask), source)
         left, top, right, bottom = facts.box
         part = with_mask(colour[top:bottom, left:right], mask[top:bottom, left:right], form.depth)
-        write_whole(self._path(name), (facts.to_page(), part.data.cast("B") if part.size else b""))
+        write_whole(self._path(name), (facts.to_page(), part.data.cast("B") if part.size else b""), flush=True)
         with self._lock:
             self._total += facts.size - self._sizes.pop(name, 0)
             self._sizes[name] = facts.size
             self._used[name] = time.monotonic()
-            while self._total > self.limit and len(self._sizes) > 1:
-                self._forget(next(iter(self._sizes)))
+            self._make_room()
 
     def facts(self, name: str) -> Facts | None:
-        """What is known about a frame; None where it is not kept."""
+        """What is known about a frame; None where it is not kept.
+
+        Raises:
+            OSError: it cannot be read now.
+        """
         try:
             with self._path(name).open("rb", buffering=0) as file:
                 return _checked(file)
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             self._drop(name)
             return None
 
     def copy(self, name: str, target: Image, wanted: Format) -> bool:
-        """Writes a frame to ``target``, which is of the format ``wanted``; False where it is not kept."""
+        """Writes a frame to ``target``, which is of the format ``wanted``; False where it is not kept.
+
+        Raises:
+            OSError: it cannot be read now.
+        """
         try:
             with self._path(name).open("rb", buffering=0) as file:
                 facts = _checked(file)
@@ -160,7 +168,7 @@ class FrameCache:
                     part = np.empty(facts.part, facts.format.dtype)
                     _read_rows(file.fileno(), part)
                     target[...] = fitted(part, facts.box, facts.format, wanted)
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             self._drop(name)
             return False
         self._touch(name)
@@ -186,6 +194,10 @@ class FrameCache:
         """It is gone, or was damaged by someone else."""
         with self._lock:
             self._forget(name)
+
+    def _make_room(self) -> None:
+        while self._total > self.limit and len(self._sizes) > 1:
+            self._forget(next(iter(self._sizes)))
 
     def _forget(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)

@@ -104,7 +104,7 @@ def escaped(text: str) -> str:
 def plain(text: str, most: int) -> str:
     """The text without control characters, cut to so many bytes of UTF-8."""
     line = " ".join(_CONTROL.sub(" ", text).split())
-    return line.encode()[:most].decode(errors="ignore")
+    return line.encode(errors="replace")[:most].decode(errors="ignore")
 
 
 def _unescaped(value: str) -> str:

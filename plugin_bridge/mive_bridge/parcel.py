@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from mive.errors import MatteError, MediaError, RequestError
+from mive.errors import MatteError, MediaError
 from mive.media import ClipInfo, open_clip, open_writer
 from mive.media.colour import alpha_of
 from mive.media.info import Depth, Pixels
@@ -35,7 +35,7 @@ from mive_bridge.images import Image
 from mive_bridge.mattes import Kind, ids_of, kind_of, over
 from mive_bridge.orders import Order
 from mive_bridge.pixels import straight
-from mive_bridge.puts import Puts
+from mive_bridge.puts import MixedSizes, Puts
 
 _REQUEST: Final = "request.json"
 _RATE: Final = Fraction(24)
@@ -46,10 +46,6 @@ _DEPTHS: Final[dict[np.dtype[np.generic], tuple[Depth, int]]] = {
     np.dtype(np.uint16): ("u16", 16),
     np.dtype(np.float32): ("f32", 32),
 }
-
-
-class MixedSizes(RequestError):
-    """The frames that were handed over are not all of one size and type, so they have to be handed over again."""
 
 
 def packed(folder: Path, order: Order, frames: range, puts: Puts, still_so: Callable[[], bool]) -> EditRequest:

@@ -46,14 +46,21 @@ class Place:
             self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 self.listener = self._listen()
+                self._made = _identity(path)
             except BaseException:
                 os.close(self._lock)
                 raise
 
+    @property
+    def lost(self) -> bool:
+        """The socket's file was removed or replaced, by what cleans up ``/tmp`` for instance: no plugin finds it."""
+        return _identity(self.path) != self._made
+
     def close(self) -> None:
         """Listens no more."""
-        with contextlib.suppress(OSError):
-            self.path.unlink()
+        if not self.lost:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
         self.listener.close()
         os.close(self._lock)
 
@@ -64,7 +71,8 @@ class Place:
             raise Served from None
         if answers(self.path):
             raise Served
-        # The socket of a bridge that was killed.
+        check_socket(self.path)
+        # That of a bridge that was killed.
         self.path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         try:
@@ -81,7 +89,7 @@ def check_folder(folder: Path, *, make: bool) -> None:
     """Refuses a folder in which somebody else could replace the socket.
 
     Raises:
-        OutputError: it is not this user's.
+        OutputError: it is not this user's alone.
         OSError: it cannot be made, or is not there.
     """
     if make:
@@ -94,23 +102,65 @@ def check_folder(folder: Path, *, make: bool) -> None:
             expected="a folder of the user's own for the socket",
             fix="Remove it, or set MIVE_BRIDGE_SOCKET for the host and the bridge",
         )
+    if facts.st_mode & stat.S_IWOTH and not facts.st_mode & stat.S_ISVTX:
+        raise OutputError(
+            f"everybody may write to {folder}",
+            expected="a folder of the user's own for the socket",
+            fix=f"chmod 700 {folder}",
+        )
+
+
+def check_socket(path: Path) -> None:
+    """Refuses to take the place of anything but a socket.
+
+    Raises:
+        OutputError: something else is there.
+    """
+    if path.exists() and not path.is_socket():
+        raise OutputError(
+            f"{path} is no socket",
+            expected="a path that nothing else uses",
+            fix="Remove it, or set MIVE_BRIDGE_SOCKET for the host and the bridge",
+        )
 
 
 def answers(path: Path) -> bool:
     """Somebody listens there."""
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(str(path))
+        except BlockingIOError:
+            # It hangs, and so many wait already that there is no room for one more.
+            return True
         except OSError:
             return False
     return True
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file this is; None where there is none."""
+    try:
+        facts = path.lstat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
 def is_own_user(connection: socket.socket) -> bool:
     """The other side belongs to the same user."""
-    facts = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    _, user, _ = _UCRED.unpack(facts)
-    return bool(user == os.geteuid())
+    return _peer(connection)[1] == os.geteuid()
+
+
+def listening_process(connection: socket.socket) -> int:
+    """The id of the process that a connection was made to."""
+    return _peer(connection)[0]
+
+
+def _peer(connection: socket.socket) -> tuple[int, int, int]:
+    """Process, user and group."""
+    process, user, group = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return process, user, group
 
 
 @contextlib.contextmanager

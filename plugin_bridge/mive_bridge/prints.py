@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,9 @@ _FLAT: Final = 3.0
 
 _LIKE: Final = 0.5
 """Correlation below which two pictures are plainly two; grades, titles and crops of one stay above."""
+
+_ROUNDING: Final = 3.0
+"""How far boxes of one frame may be apart, decoded twice."""
 
 _LUMA: Final = np.array([0.2126, 0.7152, 0.0722])
 
@@ -61,6 +65,28 @@ def shows_another(look: str, source: str) -> bool:
     return bool(np.corrcoef(seen, known)[0, 1] < _LIKE)
 
 
+def frame_shown(look: str, number: int, sources: Mapping[int, str], shift: int = 0) -> int:
+    """Which frame of a file a picture is: ``number``, unless another is plainly closer.
+
+    What counts is the box that fits worst, since things that move fill few, after gain and offset are made equal.
+
+    Args:
+        look: of what the user sees, RGB or RGBA.
+        sources: prints of the file's frames by their numbers, ``number`` among them.
+        shift: what another number was off by; it decides where two frames are about as close.
+    """
+    seen = _luma(look)
+    known = np.stack([_luma(source) for source in sources.values()])
+    away, means = seen - seen.mean(), known.mean(axis=1, keepdims=True)
+    gains = ((known - means) @ away / max(float(away @ away), 1.0))[:, None]
+    apart = dict(zip(sources, np.abs(known - means - gains * away).max(axis=1), strict=True))
+    best = min(apart, key=lambda other: apart[other])
+    if apart[number] > _ROUNDING + 2 * apart[best]:
+        return best
+    doubtful = shift != 0 and apart[number] > _ROUNDING and apart[number] > apart.get(number + shift, 0.0)
+    return number + shift if doubtful else number
+
+
 def _eight_bits(samples: Image) -> NDArray[np.int64]:
     if samples.dtype == np.uint8:
         return samples.astype(np.int64)
@@ -75,6 +101,7 @@ def _values(text: str) -> NDArray[np.int64]:
     return np.frombuffer(bytes.fromhex(text), np.uint8).astype(np.int64)
 
 
+@lru_cache(16384)
 def _luma(text: str) -> NDArray[np.float64]:
     values = _values(text).reshape(_BOXES**2, -1).astype(np.float64)
     return np.asarray(values[:, :3] @ _LUMA) if values.shape[1] >= 3 else values[:, 0]

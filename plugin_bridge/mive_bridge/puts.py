@@ -21,7 +21,8 @@ from typing import Final
 
 import numpy as np
 
-from mive_bridge.files import remove_parts, write_whole
+from mive.errors import RequestError
+from mive_bridge.files import remove_parts, size_of, write_whole
 from mive_bridge.images import Image, Seen
 from mive_bridge.messages import Refused
 from mive_bridge.names import Fingerprint, frame_key
@@ -29,6 +30,10 @@ from mive_bridge.prints import thumbprint
 
 _BLOCK: Final = 1 << 20
 """Bytes that are copied, hashed and written while the processor still has them at hand."""
+
+
+class MixedSizes(RequestError):
+    """The frames that were handed over are not all of one size and type, so they have to be handed over again."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class Put:
     def file(self) -> str:
         """The name of the file of its pixels."""
         return f"{self.number}-{self.key[:32]}"
+
+    @property
+    def bytes(self) -> int:
+        """The size of that file."""
+        return sum(seen.format.bytes for seen in self.images.values())
 
 
 class Puts:
@@ -73,8 +83,8 @@ class Puts:
                 with contextlib.suppress(ValueError, KeyError, Refused):
                     put = self._read(json.loads(line))
                     self.by_number[put.number] = put
-        there = {path.name for path in self._pixels.iterdir()}
-        self.present = {put.number for put in self.by_number.values() if put.file in there}
+        there = {path.name: size_of(path) for path in self._pixels.iterdir()}
+        self.present = {put.number for put in self.by_number.values() if there.get(put.file) == put.bytes}
         """Numbers of those whose pixels are there."""
 
     def describe(self, number: int, images: Mapping[str, Seen], premultiplied: bool) -> Put:

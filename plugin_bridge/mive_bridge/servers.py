@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +19,7 @@ from mive_bridge.files import write_whole
 from mive_bridge.settings import Settings
 
 if TYPE_CHECKING:
-    from mive.client import AsyncClient
+    from mive.client import AsyncClient, Tls
 
 log = logging.getLogger("mive.bridge.servers")
 
@@ -78,14 +80,26 @@ class Servers:
         await asyncio.to_thread(self._own.stop)
 
     def _make(self, address: str, token: str) -> AsyncClient:
-        from mive.client import AsyncClient, Tls, read_token
+        from mive.client import AsyncClient, read_token
 
-        settings = self._settings
-        files = (settings.ca, settings.cert, settings.key)
-        tls = Tls(*files) if any(files) and address else None
         return AsyncClient(
-            address or None, token=read_token(Path(token)) if token else None, tls=tls, patience=_PATIENCE
+            address or None,
+            token=read_token(Path(token)) if token else None,
+            tls=tls_for(self._settings, address),
+            patience=_PATIENCE,
         )
+
+
+def tls_for(settings: Settings, address: str) -> Tls | None:
+    """The user's files for a server at this address, or the usual one; None on this machine: nothing is encrypted.
+
+    Raises:
+        RequestError: it is no address.
+    """
+    from mive.client import Address, Tls
+
+    files = (settings.ca, settings.cert, settings.key)
+    return Tls(*files) if any(files) and not Address.parse(address or None).local else None
 
 
 class OwnServer:
@@ -98,6 +112,22 @@ class OwnServer:
 
     def start(self) -> None:
         """Starts it unless it runs; it may take minutes until it answers."""
+        with self._alone():
+            self._start()
+
+    def stop(self) -> None:
+        """Ends it; jobs that take longer than it waits go on when it is started again."""
+        with self._alone():
+            self._stop()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of many edits that find no server one starts it, in whichever bridge of this user."""
+        with self._record.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _start(self) -> None:
         if self._running() is not None:
             return
         program = shutil.which(PROGRAM)
@@ -117,8 +147,7 @@ class OwnServer:
         write_whole(self._record, (json.dumps({"pid": self._process.pid, "started": started}).encode(),))
         log.info("started a server, process %d", self._process.pid)
 
-    def stop(self) -> None:
-        """Ends it; jobs that take longer than it waits go on when it is started again."""
+    def _stop(self) -> None:
         pid = self._running()
         if pid is None:
             return

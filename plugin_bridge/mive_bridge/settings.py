@@ -57,7 +57,11 @@ class Settings(Model):
                 fields[name] = Path(text).expanduser()
         if wish := os.environ.get("MIVE_BRIDGE_START_SERVER"):
             fields["start_server"] = wish == "1"
-        return cls(**fields)
+        try:
+            return cls(**fields)
+        except RequestError as error:
+            what = f"{path}, {error.field}: {error.what}"
+            raise RequestError(what, expected=error.expected, fix=error.fix) from error
 
 
 def settings_path() -> Path:

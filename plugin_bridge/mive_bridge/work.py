@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
+import errno
 import logging
-import zlib
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from mive.errors import MediaError, MiveError, RequestError
+from mive.errors import MediaError, MiveError, OutputError, RequestError
 from mive_bridge.edit import Edit
-from mive_bridge.files import write_whole
 from mive_bridge.frames import FrameCache
 from mive_bridge.images import Format
+from mive_bridge.masks import read_mask, write_mask
+from mive_bridge.previews import EVERY
 from mive_bridge.prints import thumbprint
+from mive_bridge.puts import MixedSizes
+from mive_bridge.rules import facts_of
 from mive_bridge.servers import Servers
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mive.client.sending import Send
     from mive.media import Clip, Pixels
     from mive.request import EditRequest
-    from mive_bridge.pixels import Mask
 
 log = logging.getLogger("mive.bridge.work")
 
@@ -49,26 +48,36 @@ class Work:
         pause = _FIRST_PAUSE
         while edit.ready:
             try:
-                await self._step(edit)
-                pause = _FIRST_PAUSE
+                if await self._steps(edit):
+                    pause = _FIRST_PAUSE
+                    continue
             except MiveError as error:
-                if not await self._survives(edit, error):
-                    await self._fail(edit, error)
-                    return
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                return await self._fail(edit, error)
             except OSError as error:
-                await self._fail(edit, MediaError(f"a file cannot be read or written: {error}", fix="Check the disk"))
-                return
+                return await self._fail(edit, _disk_error(error))
             except Exception:
                 log.exception("unexpected error")
-                await self._fail(edit, MiveError("the bridge failed", fix="See its log, and press Analyse"))
-                return
+                return await self._fail(edit, MiveError("the bridge failed", fix="See its log, and press Analyse"))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    async def _steps(self, edit: Edit) -> bool:
+        """False where it has to be tried again after a pause."""
+        await asyncio.to_thread(_load)
+        try:
+            await self._step(edit)
+        except MiveError as error:
+            if not await self._survives(edit, error):
+                raise
+            return False
+        return True
 
     async def _step(self, edit: Edit) -> None:
         if edit.order.source is not None or edit.order.mattes is not None:
             await self._look_at_files(edit)
         if edit.missing:
+            # Also where somebody removed what was handed over.
+            edit.at.phase = "collecting"
             return
         edit.at.made = edit.everything()
         if not edit.lacking:
@@ -108,7 +117,9 @@ class Work:
         if send == "upload":
             request = await asyncio.to_thread(as_images, edit.parcel, request)
         while not edit.at.job:
-            job = await client.submit(request, send=send, key=edit.key, priority="interactive", wait_for_room=True)
+            job = await client.submit(
+                request, send=send, key=edit.key, priority="interactive", preview_every=EVERY, wait_for_room=True
+            )
             if job.state in ("failed", "cancelled"):
                 # That of an attempt that is over, of which this bridge knows nothing any more.
                 edit.at.attempt += 1
@@ -129,7 +140,7 @@ class Work:
         return "memory" if inside and _size(edit.parcel) <= info.limits.region_bytes else "upload"
 
     async def _follow(self, edit: Edit, client: AsyncClient) -> None:
-        from mive.client import Cancelled, Done, Failed, Progressed, Queued, WindowFinished
+        from mive.client import Cancelled, Done, Failed, Preview, Progressed, Queued, WindowFinished
 
         async for event in client.watch(edit.at.job):
             edit.stranded, edit.at.text = False, ""
@@ -138,6 +149,8 @@ class Work:
                     edit.at.phase = "queued"
                 case Progressed(eta=eta):
                     edit.at.phase, edit.eta = "running", eta
+                case Preview():
+                    await asyncio.to_thread(edit.sheet.show, event)
                 case WindowFinished(frames=frames):
                     edit.at.phase = "running"
                     await self._fetch(edit, client, frames.indices())
@@ -175,9 +188,9 @@ class Work:
         if source is not None:
             _check_like(colour, source)
             mask, look = (colour != source).any(axis=2), thumbprint(source)
-            _write_mask(edit.mask(number), mask, look)
+            write_mask(edit.mask(number), mask, look)
         else:
-            mask, look = _read_mask(edit.mask(number), colour)
+            mask, look = read_mask(edit.mask(number), colour)
         height, width = mask.shape
         form = Format(width, height, "rgba", _DEPTHS[colour.dtype.itemsize])
         self._cache.save(edit.name_of(number), colour, mask, form, look)
@@ -191,13 +204,14 @@ class Work:
         await asyncio.to_thread(edit.remove_parcel)
 
     async def _fail(self, edit: Edit, error: MiveError) -> None:
-        from mive_bridge.parcel import MixedSizes
-
         log.info("an edit failed: %s", type(error).__name__)
         log.debug("an edit failed: %s", error)
         edit.at.phase, edit.at.text, edit.stranded = "failed", error.message(), False
         edit.at.changed = edit.at.changed or isinstance(error, MixedSizes)
-        await asyncio.to_thread(edit.save)
+        try:
+            await asyncio.to_thread(edit.save)
+        except OSError as trouble:
+            log.warning("how an edit stands cannot be kept: %s", trouble.strerror)
 
     async def _survives(self, edit: Edit, error: MiveError) -> bool:
         """Whether another attempt can help; what that needs is done here."""
@@ -229,26 +243,21 @@ class Work:
         return edit.parcel.is_dir()
 
 
-def facts_of(edit: Edit) -> str:
-    """Sizes and times of the files that an edit is made from. Blocks.
+def _load() -> None:
+    """Loads what takes seconds, so that nobody who is answered waits for it. Blocks."""
+    for name in ("mive.client", "mive_bridge.parcel"):
+        import_module(name)
 
-    Raises:
-        MediaError: one is not there.
-    """
-    from mive.media.sequence import find_sequence
 
-    digest = hashlib.sha256()
-    for path in filter(None, (edit.order.source, edit.order.mattes)):
-        sequence = find_sequence(path)
-        for file in (Path(path),) if sequence is None else sequence.files:
-            try:
-                facts = file.stat()
-            except OSError as error:
-                raise MediaError(
-                    f"{file} cannot be read: {error.strerror}", expected="a file", fix="Check the path"
-                ) from error
-            digest.update(f"{file.name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+def _disk_error(error: OSError) -> MiveError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            f"the bridge's disk is full ({reason})",
+            expected="room for the frames on their way and the edited ones",
+            fix='Free some space ("mive-bridge --doctor" says where), and press Analyse',
+        )
+    return MediaError(f"a file cannot be read or written: {error}", fix="Check the disk, and press Analyse")
 
 
 def _is_about_paths(error: MiveError) -> bool:
@@ -270,21 +279,6 @@ def _check_like(colour: Pixels, source: Pixels) -> None:
             expected=f"{source.shape[1]}x{source.shape[0]} {source.dtype}, as the source",
             fix="Compare the versions of MIVE here and at the server",
         )
-
-
-def _write_mask(path: Path, mask: Mask, look: str) -> None:
-    facts = json.dumps({"shape": mask.shape, "source": look}).encode()
-    write_whole(path, (facts + b"\n", zlib.compress(np.packbits(mask).tobytes(), 1)))
-
-
-def _read_mask(path: Path, colour: Pixels) -> tuple[Mask, str]:
-    facts, _, bits = path.read_bytes().partition(b"\n")
-    known = json.loads(facts)
-    if tuple(known["shape"]) != colour.shape[:2]:
-        raise MediaError("a frame has another size than before", fix="Press Analyse")
-    height, width = colour.shape[:2]
-    unpacked = np.unpackbits(np.frombuffer(zlib.decompress(bits), np.uint8), count=height * width)
-    return unpacked.reshape(height, width).astype(bool), str(known["source"])
 
 
 def _ranges(indices: Sequence[int]) -> Iterator[tuple[int, int]]:

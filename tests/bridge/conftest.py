@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from tests.bridge.plugin import ROOT, Plugin, until
 
@@ -111,3 +112,38 @@ def make_bridge(tmp_path: Path) -> Iterator[Callable[[], BridgeProcess]]:
 def bridge(make_bridge: Callable[[], BridgeProcess]) -> BridgeProcess:
     """A bridge that runs."""
     return make_bridge().start()
+
+
+@pytest.fixture
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BridgeProcess]:
+    """One whose bridge the plugin starts."""
+    user = BridgeProcess(tmp_path_factory.mktemp("user"))
+    yield user
+    for process in bridges(user):
+        process.kill()
+
+
+@pytest.fixture
+def socket_path(user: BridgeProcess, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a bridge that the plugin starts by itself."""
+    program = user.folder / "mive-bridge"
+    kept = ("PYTHONPATH", "MIVE_CACHE", "MIVE_BRIDGE_CONFIG")
+    variables = " ".join(f'{name}="{user.environment[name]}"' for name in kept)
+    program.write_text(f'#!/bin/sh\n{variables} exec "{sys.executable}" -m mive_bridge.cli "$@"\n')
+    program.chmod(0o755)
+    user.socket.parent.mkdir(mode=0o700, exist_ok=True)
+    monkeypatch.setenv("MIVE_BRIDGE_SOCKET", str(user.socket))
+    monkeypatch.setenv("MIVE_BRIDGE", str(program))
+    return user.socket
+
+
+def bridges(user: BridgeProcess) -> list[psutil.Process]:
+    """Those that run and listen for this user."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("MIVE_BRIDGE_SOCKET") == str(user.socket) and process.pid != os.getpid():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found

@@ -65,6 +65,8 @@ void Bridge::note(const Answer& answer) {
       break;
     case Trouble::silent:
     case Trouble::lied:
+      // What was refused for the sake of quiet must not prolong it, or no playback would ever end it.
+      if (Clock::now() < quiet_until_) break;
       quiet_until_ = Clock::now() + kQuiet;
       last_trouble_ = answer;
       break;

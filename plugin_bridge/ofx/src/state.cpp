@@ -50,6 +50,11 @@ std::string counted(const State& state) {
   return state.total ? std::to_string(state.done) + " of " + std::to_string(state.total) + " frames" : "";
 }
 
+std::string as_sentence(std::string text) {
+  if (text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
 std::string with(const std::string& head, const std::string& detail) {
   return detail.empty() ? head + "." : head + ": " + detail + ".";
 }
@@ -108,7 +113,7 @@ std::string sentence(const State& state) {
   }
   if (state.eta && state.phase != Phase::done) text += " About " + std::to_string(*state.eta) + " s left.";
   if (!state.leak.empty()) text += " Leak " + state.leak + ".";
-  if (!state.text.empty()) text += " " + state.text;
+  if (!state.text.empty()) text += " " + as_sentence(state.text);
   return text;
 }
 

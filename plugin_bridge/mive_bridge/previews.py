@@ -1,0 +1,64 @@
+"""How an edit looks so far: a picture that users can open while it is being made."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from mive_bridge.files import private_folder, write_whole
+
+if TYPE_CHECKING:
+    from mive.client import Preview
+    from mive.media.info import Pixels
+
+EVERY: Final = 1
+"""Steps between two previews; the shortest edits have some twenty."""
+
+_GAP: Final = 4
+
+
+class PreviewSheet:
+    """The newest preview of each instance, side by side in the order of their ids.
+
+    Args:
+        path: of the PNG, which is there once there is a preview, and until :meth:`remove`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._images: dict[int, Pixels] = {}
+        self._line = ""
+
+    @property
+    def line(self) -> str:
+        """What users are told about it; empty where there is none."""
+        return self._line
+
+    def show(self, preview: Preview) -> None:
+        """Draws it anew. That it cannot be written stops nothing. Blocks."""
+        import cv2
+
+        self._images[preview.instance] = preview.image
+        drawn, data = cv2.imencode(".png", _side_by_side([self._images[key] for key in sorted(self._images)]))
+        assert drawn
+        with contextlib.suppress(OSError):
+            private_folder(self._path.parent)
+            write_whole(self._path, (data.tobytes(),))
+            self._line = f"Preview after step {preview.done} of {preview.total}: {self._path}"
+
+    def remove(self) -> None:
+        """Takes it away. Blocks."""
+        self._images.clear()
+        self._line = ""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+def _side_by_side(images: list[Pixels]) -> Pixels:
+    """RGB images as one in BGR, on black."""
+    height = max(image.shape[0] for image in images)
+    cells = [np.pad(image, ((0, height - image.shape[0]), (0, _GAP), (0, 0))) for image in images]
+    return np.ascontiguousarray(np.hstack(cells)[:, :-_GAP, ::-1])
