@@ -6,12 +6,18 @@ It comes from a newer Debian suite than the system's may be, with all libraries,
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
 
 SUITE = "forky"
 PACKAGES = ("melt", "libmlt7", "libmlt-data", "libmlt++7")
@@ -21,6 +27,11 @@ LIBRARIES = (
 )  # fmt: skip
 """What the modules need that are used here, with everything below; the other modules are not loaded."""
 
+Frames = NDArray[np.uint8]
+"""``[N, H, W, 3]`` RGB."""
+
+_EFFECT = "openfx.org.mive.MultiInstanceEdit"
+_LOSSLESS = ("vcodec=ffv1", "pix_fmt=bgr0", "mlt_image_format=rgba")
 _UNRELATED = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
 _PLACES = ("blas", "lapack", "pulseaudio")
 
@@ -39,16 +50,24 @@ class Melt:
 
     root: Path
 
-    @property
-    def temporary(self) -> Path:
-        """What it sees as ``/tmp``."""
-        return self.root / "tmp"
+    def new_folder(self) -> Path:
+        """A folder that it sees too."""
+        return Path(tempfile.mkdtemp(dir=self.root / "tmp"))
+
+    def seen(self, path: Path) -> str:
+        """What it calls a file under its root."""
+        return f"/{path.relative_to(self.root)}"
 
     def install_plugin(self, bundle: Path) -> None:
-        """Puts a bundle where hosts look for it."""
-        target = self.root / "usr" / "OFX" / "Plugins" / bundle.name
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(bundle, target)
+        """Puts a bundle where hosts look for it, unless it is there; other processes may use it."""
+        folder = self.root / "usr" / "OFX" / "Plugins"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            target = folder / bundle.name
+            if not _same_files(bundle, target):
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(bundle, target)
 
     def run(self, *arguments: str, environment: Mapping[str, str], timeout: float = 120) -> str:
         """Runs it to its end; returns what it said.
@@ -68,6 +87,47 @@ class Melt:
             timeout=timeout,
         )
         return run.stdout
+
+    def play(
+        self, clip: Path, *cut: str, bridge: Path, real_time: int = -1, timeout: float = 900, **parameters: object
+    ) -> tuple[Frames, str]:
+        """What it makes of a clip with the effect, and what it said.
+
+        Args:
+            clip: a file under its root.
+            cut: such as ``out=9``.
+            bridge: the socket, under its root; none is started.
+            real_time: -1 renders in order, -4 does not.
+            parameters: of the effect.
+
+        Raises:
+            subprocess.CalledProcessError: it failed or crashed.
+        """
+        out = clip.with_name("played.mkv")
+        effect = [f"{name}={value}" for name, value in parameters.items()]
+        output = ("-consumer", f"avformat:{self.seen(out)}", *_LOSSLESS, f"real_time={real_time}")
+        environment = {"MIVE_BRIDGE_SOCKET": self.seen(bridge), "MIVE_BRIDGE": "/nonexistent"}
+        arguments = (self.seen(clip), *cut, "-filter", _EFFECT, *effect, *output)
+        said = self.run(*arguments, environment=environment, timeout=timeout)
+        return read_video(out), said
+
+
+def write_video(path: Path, frames: Frames) -> Path:
+    """Writes a lossless clip that it reads without a loss."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        _, stream.height, stream.width, _ = frames.shape
+        stream.pix_fmt = "bgr0"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def read_video(path: Path) -> Frames:
+    """All frames of a lossless clip."""
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def install(folder: Path) -> Melt:
@@ -139,6 +199,11 @@ def _unpack(packages: Path, root: Path) -> None:
     null = root / "dev" / "null"
     if not null.exists():
         os.mknod(null, 0o20666, os.makedev(1, 3))
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    files = [path.relative_to(one) for path in one.rglob("*") if path.is_file()]
+    return all((other / file).is_file() and filecmp.cmp(one / file, other / file, shallow=False) for file in files)
 
 
 def _output(*command: str | Path, cwd: Path | None = None) -> str:

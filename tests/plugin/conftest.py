@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from tests.hosts.fake_bridge import FakeBridge
 from tests.hosts.link import Pixels
+from tests.hosts.melt import CannotInstall, Melt, install
 from tests.hosts.ofx_host import Host, Traits
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,6 +69,25 @@ def plugin(build: Build) -> Path:
     """The plugin as it is shipped; with sanitizers where ``$MIVE_TEST_PLUGIN`` names one."""
     chosen = os.environ.get("MIVE_TEST_PLUGIN")
     return Path(chosen) if chosen else build()
+
+
+@pytest.fixture(scope="session")
+def melt(plugin: Path) -> Melt:
+    """An unmodified melt with the plugin, or the test is skipped."""
+    try:
+        melt = install(REPOSITORY / "build" / "melt")
+    except CannotInstall as why:
+        pytest.skip(str(why))
+    melt.install_plugin(plugin.parents[2])
+    return melt
+
+
+@pytest.fixture(scope="module")
+def melt_folder(melt: Melt) -> Iterator[Path]:
+    """A folder that melt sees too."""
+    folder = melt.new_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

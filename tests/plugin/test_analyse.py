@@ -173,6 +173,9 @@ def test_the_status_line_tells_how_it_stands(open_host: OpenHost, footage: Conte
     bridge.twist = _states({"state": "failed", "text": "Instance 7 never occurs in the mattes. Expected 1 or 2."})
     effect.open_panel()
     assert effect.status == "Failed. Instance 7 never occurs in the mattes. Expected 1 or 2."
+    bridge.twist = _states({"state": "queued", "text": "no server answers at farm:7433."})
+    effect.open_panel()
+    assert effect.status == "Queued. No server answers at farm:7433."
     writes = effect.parameters["status"].writes
     effect.open_panel()
     assert effect.parameters["status"].writes == writes

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from tests.hosts import ofx_abi
+from tests.hosts.fake_bridge import FakeBridge
 from tests.hosts.link import Pixels
 from tests.hosts.ofx_host import FILTER, GENERAL, Content
 from tests.plugin.conftest import OpenHost
-from tests.plugin.shots import effect_on
+from tests.plugin.shots import analysed, edited, effect_on
 
 SUITES = sorted(ofx_abi.SUITES)
 REQUIRED = ("OfxImageEffectSuite", "OfxParameterSuite", "OfxPropertySuite")
@@ -86,6 +87,15 @@ def test_a_missing_suite_is_refused_at_load_or_done_without(
     shown = effect.render(2)
     assert shown.status == ofx_abi.OK
     assert _same(shown.pixels, footage(2))
+
+
+@pytest.mark.parametrize("missing", sorted({name for name, _ in SUITES} - set(REQUIRED)))
+def test_without_a_suite_frames_are_analysed_and_shown_all_the_same(
+    open_host: OpenHost, footage: Content, bridge: FakeBridge, missing: str
+) -> None:
+    effect = analysed(effect_on(footage, open_host(missing=(missing,), temporal_access=True)))
+    for frame in range(10):
+        assert _same(effect.render(frame).pixels, edited(footage(frame), frame))
 
 
 def test_without_any_message_suite_frames_still_pass(open_host: OpenHost, footage: Content) -> None:

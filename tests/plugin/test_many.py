@@ -53,7 +53,8 @@ def test_a_thousand_instances_leave_nothing_behind(open_host: OpenHost, footage:
     before = me.memory_info().rss, me.num_fds(), me.num_threads()
     cycles(1000)
     after = me.memory_info().rss, me.num_fds(), me.num_threads()
-    assert after[0] - before[0] < 4 << 20
+    if "MIVE_TEST_PLUGIN" not in os.environ:  # LeakSanitizer looks by itself, and needs memory to do so
+        assert after[0] - before[0] < 4 << 20
     assert after[1:] == before[1:]
 
 
