@@ -17,6 +17,7 @@ from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, ResolvedSettings
+from mive.settings import EngineName
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def run_edit(
     report: Report = lambda progress: None,
     cache: InversionCache | None = None,
     codec: Codec | None = None,
+    engine: EngineName = "torch",
 ) -> EditResult:
     """Edit a clip as a request says and write the frames and their manifest.
 
@@ -58,6 +60,7 @@ def run_edit(
         report: told about progress, often; it may raise to stop the edit.
         cache: where inversions are kept; None keeps none.
         codec: overrides what the suffix of ``out`` says.
+        engine: what runs the networks.
 
     Raises:
         MiveError: see `mive.errors`.
@@ -67,7 +70,7 @@ def run_edit(
     shot = open_shot(request)
     clip, mattes, frames = shot.clip, shot.mattes, shot.frames
     with open_writer(out, clip.info, frames, codec) as writer:
-        editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock)
+        editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock, engine)
         report(Progress("load", 1, 1))
         clock.lap("load")
         digest = hashlib.sha256()

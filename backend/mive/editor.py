@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mive.cache import InversionCache, inversion_key
+from mive.engines.choice import Choice, choose_engine, engine_dtype, make_engine
 from mive.engines.denoiser import Conditions
-from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, model_frame, model_size
+from mive.engines.engine import Engine
+from mive.engines.torch_engine import choose_device, model_frame, model_size
 from mive.manifest import BundleRecord, Manifest
 from mive.media import Clip, Mattes, inward_feather, paste, to_float
 from mive.networks.bundle import Bundle, load_bundle
@@ -27,6 +29,7 @@ from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
 from mive.sampling import Edits, Inverted, Sampler, State, invert
 from mive.schedule import Grids, Plan, make_grids, make_plan
+from mive.settings import EngineName
 from mive.windows import make_windows
 
 Pixels = NDArray[np.float32]
@@ -75,7 +78,7 @@ class Editor:
     request: EditRequest
     settings: ResolvedSettings
     hashes: Mapping[str, str]
-    engine: TorchEngine
+    engine: Engine
     cache: InversionCache
     grids: Grids
     plan: Plan
@@ -90,12 +93,14 @@ class Editor:
         folder: Path,
         cache: InversionCache,
         clock: Clock,
+        engine: EngineName = "torch",
     ) -> Editor:
-        """Load the bundle onto the device that the settings name."""
+        """Load the bundle onto the device that the settings name, for an engine that runs there."""
         device = choose_device(settings.device)
-        dtype = choose_dtype(settings.precision, device)
+        choice = choose_engine(engine, settings, device)
+        dtype = engine_dtype(choice, settings, device)
         bundle = load_bundle(folder, device=device, dtype=dtype, control_attention=settings.control_attention)
-        return cls.with_bundle(request, settings, bundle, hash_bundle(folder), cache, clock)
+        return cls.with_bundle(request, settings, bundle, hash_bundle(folder), cache, clock, choice)
 
     @classmethod
     def with_bundle(
@@ -106,16 +111,19 @@ class Editor:
         hashes: Mapping[str, str],
         cache: InversionCache,
         clock: Clock,
+        choice: Choice = Choice("torch"),  # noqa: B008 (it cannot change)
     ) -> Editor:
         """An editor on networks that are loaded already, with the device, precision and control attention they have.
 
         Args:
             hashes: of the bundle's files, as `hash_bundle` gives them.
+            choice: the engine that runs them.
         """
-        engine = TorchEngine(bundle, settings.control_scale)
+        engine = make_engine(choice, bundle, hashes, settings)
         grids = make_grids(bundle.schedule, settings.steps, settings.inversion_steps)
         plan = make_plan(settings)
-        warnings = [
+        warnings = [choice.why] if choice.why else []
+        warnings += [
             f'the caption "{caption[:60]}…" is longer than the model takes; its end is ignored'
             for caption in engine.too_long([instance.caption for instance in _instances(request, settings)])
         ]
@@ -225,6 +233,7 @@ class Editor:
             grids=self.grids,
             dtype=str(self.engine.dtype),
             device=self.engine.device.type,
+            engine=self.engine.name,
         )
         kept = self.cache.load(key)
         if kept is not None:
@@ -302,6 +311,7 @@ class Editor:
             matte_hashes=matte_hashes,
             bundle=BundleRecord(name=self.request.bundle, files=dict(self.hashes)),
             device=str(self.engine.device),
+            engine=self.engine.name,
             precision=precision,  # type: ignore[arg-type]
             plan=dict(Counter(type(step).__name__.lower() for step in self.plan)),
             seconds=seconds,

@@ -95,6 +95,7 @@ class Manifest(Model):
     matte_hashes: dict[str, str] = Field(description="each matte's hash, by its path")
     bundle: BundleRecord = Field(description="the model bundle")
     device: str = Field(description="the device the networks ran on")
+    engine: Literal["torch", "trt"] = Field(default="torch", description="the engine that ran the networks")
     precision: Literal["fp32", "bf16", "fp16"] = Field(description="the precision the networks ran in")
     plan: dict[str, int] = Field(description="how many steps of each kind the plan has")
     seconds: dict[str, float] = Field(description="how long each stage took, in seconds")

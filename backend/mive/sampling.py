@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from mive.settings import Ipr, LambdaS
 
 Inverted = Mapping[int | None, Tensor]
 """z̃ by train timestep, [N, C, h, w] each; None is z_0."""
+
+INVERTED_TOGETHER: Final = 8
+"""Frames that go through one forward of the inversion, which looks at each by itself."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def invert(
     schedule: NoiseSchedule,
     denoiser: Denoiser,
     *,
-    frames_per_forward: int = 8,
+    frames_per_forward: int = INVERTED_TOGETHER,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int | None, Tensor]:
     """DDIM inversion of the source (Eq. 9): plain 2D U-Net, empty caption, guidance 1, ε at the source timestep.

@@ -58,6 +58,9 @@ MatteFit = Literal["exact", "fit"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
 
+EngineName = Literal["auto", "torch", "trt"]
+"""What runs the networks. Where an edit runs is no setting: it belongs to a command or a server, not to the request."""
+
 
 class ResolvedSettings(Model):
     """Settings with nothing left open; their meaning is told at :class:`Settings`.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 from typing import NamedTuple, Protocol
@@ -38,9 +41,26 @@ class Kernels(NamedTuple):
     flow_attention: FlowAttention
 
 
-@cache
+_instead: ContextVar[Kernels | None] = ContextVar("kernels", default=None)
+
+
+@contextmanager
+def kernels_are(kernels: Kernels) -> Iterator[None]:
+    """Have ``kernels`` do the work inside the block, on every device."""
+    before = _instead.set(kernels)
+    try:
+        yield
+    finally:
+        _instead.reset(before)
+
+
 def kernels_for(device: torch.device) -> Kernels | None:
     """The kernels for tensors on ``device``; None where the references do the work."""
+    return _instead.get() or _compiled(device)
+
+
+@cache
+def _compiled(device: torch.device) -> Kernels | None:
     if obstacle(device):
         return None
     from mive.attention.flow.triton import flow_attention

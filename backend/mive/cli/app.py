@@ -70,7 +70,12 @@ def _program(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code.
+    """Runs one command of ``mive`` and returns its exit code; see `run`."""
+    return run(app, "mive", arguments)
+
+
+def run(program: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Runs one command of a program and returns its exit code.
 
     What goes wrong is told on standard error in one sentence, or, with ``--json``, as one JSON
     object on standard output.
@@ -86,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failure: MiveError
     try:
         with stoppable() as stopped:
-            code: int = app(words or ["--help"], prog_name="mive", standalone_mode=False) or 0
+            code: int = program(words or ["--help"], prog_name=name, standalone_mode=False) or 0
         if not stopped.is_set():
             return code
         failure = Cancelled("stopped", fix="Nothing unfinished was left behind")
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failure = error
     except typer.TyperException as error:
         # Raised before any command runs: an option that does not exist, a value of another type.
-        failure = RequestError(error.format_message(), fix='"mive COMMAND --help" lists the options')
+        failure = RequestError(error.format_message(), fix=f'"{name} COMMAND --help" lists the options')
     except Exception as error:
         if debug:
             traceback.print_exc()

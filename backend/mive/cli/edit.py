@@ -13,6 +13,7 @@ from mive.cli.options import (
     ClipArgument,
     CodecOption,
     EditOption,
+    EngineOption,
     FramesOption,
     JsonOption,
     MatteFitOption,
@@ -44,6 +45,7 @@ def edit(
     matte_fit: MatteFitOption = None,
     request: RequestOption = None,
     codec: CodecOption = None,
+    engine: EngineOption = "torch",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Invert the source again, and keep nothing of it.")
     ] = False,
@@ -54,14 +56,14 @@ def edit(
 
     Beside OUT comes a manifest, from which "mive render-again" makes the same frames.
     """
-    from mive.cli.flags import Flags, check_codec, whole_request
+    from mive.cli.flags import Flags, check_codec, check_engine, whole_request
 
     flags = Flags(
         clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames, bundle,
         preset, seed, matte_fit, tuple(set_ or ()),
     )  # fmt: skip
     whole = whole_request(flags, request)
-    chosen = check_codec(codec)
+    chosen, runs = check_codec(codec), check_engine(engine)
     require_models()
     from mive import edit as editing
     from mive.cache import InversionCache
@@ -69,5 +71,5 @@ def edit(
 
     cache = InversionCache(None if no_cache else default_cache())
     with shown(quiet) as report:
-        result = editing.run_edit(whole, out, report=report, cache=cache, codec=chosen)
+        result = editing.run_edit(whole, out, report=report, cache=cache, codec=chosen, engine=runs)
     say_made(result, json)

@@ -13,8 +13,10 @@ from mive.errors import RequestError
 from mive.media import Codec
 from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest, FrameRange, Instance
+from mive.settings import EngineName
 
 _CODECS: Final[tuple[str, ...]] = get_args(Codec)
+_ENGINES: Final[tuple[str, ...]] = get_args(EngineName)
 
 
 @dataclass(frozen=True)
@@ -186,14 +188,29 @@ def check_codec(codec: str | None) -> Codec | None:
     Raises:
         RequestError: there is none of that name.
     """
-    if codec is None or codec in _CODECS:
-        return cast("Codec | None", codec)
-    raise RequestError(
-        f'there is no codec "{codec}"',
-        expected=f"one of {', '.join(_CODECS)}",
-        fix=did_you_mean(codec, _CODECS) or "Leave --codec out: the suffix of the output decides",
-        field="codec",
-    )
+    if codec is not None:
+        _check_name("codec", codec, _CODECS, "Leave --codec out: the suffix of the output decides")
+    return cast("Codec | None", codec)
+
+
+def check_engine(engine: str) -> EngineName:
+    """The engine itself.
+
+    Raises:
+        RequestError: there is none of that name.
+    """
+    _check_name("engine", engine, _ENGINES, "Leave --engine out: torch runs everywhere")
+    return cast("EngineName", engine)
+
+
+def _check_name(kind: str, name: str, known: tuple[str, ...], otherwise: str) -> None:
+    if name not in known:
+        raise RequestError(
+            f'there is no {kind} "{name}"',
+            expected=f"one of {', '.join(known)}",
+            fix=did_you_mean(name, known) or otherwise,
+            field=kind,
+        )
 
 
 def _value(text: str) -> Any:

@@ -61,6 +61,10 @@ CodecOption = Annotated[
     str | None,
     typer.Option(metavar="h264|hevc|prores|ffv1", help="Instead of what OUT's suffix says."),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(metavar="torch|trt|auto", help="What runs the model; trt is TensorRT, auto says what it chose."),
+]
 MatteFitOption = Annotated[
     str | None,
     typer.Option(

@@ -38,7 +38,7 @@ def render_again(
     from mive import edit as editing
 
     with shown(quiet) as report:
-        result = editing.run_edit(old.rerender_request(), out, report=report)
+        result = editing.run_edit(old.rerender_request(), out, report=report, engine=old.engine)
     new = read_manifest(result.manifest)
     if new.frames_hash != old.frames_hash:
         reasons = list(differences(old, new)) or ["nothing that the manifest records"]
@@ -66,7 +66,7 @@ def differences(old: Manifest, new: Manifest) -> Iterator[str]:
         was, is_ = old.packages.get(package, "missing"), new.packages.get(package, "missing")
         if was != is_:
             yield f"{package} was {was} and is {is_}"
-    for name in ("mive", "device", "precision", "python", "system"):
+    for name in ("mive", "device", "engine", "precision", "python", "system"):
         was, is_ = getattr(old, name), getattr(new, name)
         if was != is_:
             yield f"{name} was {was} and is {is_}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -78,15 +79,24 @@ class TorchEngine:
         control_scale: weight of ControlNet's residuals.
     """
 
+    name: Final[Literal["torch"]] = "torch"
+
     def __init__(self, bundle: Bundle, control_scale: float = 1.0) -> None:
         self.bundle = bundle
         self.control_scale = control_scale
-        self.device = next(bundle.unet.parameters()).device
+        # Where programs stand in for the U-Net, its weights lie in main memory, and the text encoder on the device.
+        self.device = next(bundle.text_encoder.parameters()).device
         self.dtype = next(bundle.unet.parameters()).dtype
         if not isinstance(bundle.controlnet.controlnet_cond_embedding, EmbeddedHint):
             bundle.controlnet.controlnet_cond_embedding = EmbeddedHint(bundle.controlnet.controlnet_cond_embedding)
         self._hint_embedding = bundle.controlnet.controlnet_cond_embedding.embedding
         self._captions: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def put_aside(self) -> None:
+        """Move to main memory what another engine runs in its own way: U-Net, ControlNet and the VAE's decoder."""
+        for network in (self.bundle.unet, self.bundle.controlnet, self.bundle.vae.decoder):
+            network.to("cpu")
+        self._hint_embedding.to(self.device)
 
     @torch.inference_mode()
     def encode(self, frames: Pixels, batch: int = 4) -> Tensor:
@@ -159,7 +169,7 @@ class TorchEngine:
 
     def _output(self, call: Call, conditions: Conditions) -> Tensor:
         items, frames = call.z.shape[:2]
-        states, roles = self._embed(call.captions)
+        states, roles = self.embed(call.captions)
         z = _channels_last(call.z.flatten(0, 1).to(self.device, self.dtype))
         t = torch.tensor(call.t, device=self.device)
         inputs = self._inputs(call, conditions, roles) if call.inflated else FrameInputs()
@@ -192,7 +202,7 @@ class TorchEngine:
         )
         return inputs.to(self.device)
 
-    def _embed(self, captions: Sequence[str]) -> tuple[Tensor, TokenRoles]:
+    def embed(self, captions: Sequence[str]) -> tuple[Tensor, TokenRoles]:
         """Text states [B, L, d] and token roles; every caption is encoded once."""
         for caption in captions:
             if caption not in self._captions:

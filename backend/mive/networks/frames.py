@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -39,7 +39,7 @@ class FrameInputs:
         frames: N.
         modulation: what happens to the attention of modulated items: IPR (cross-attention),
             DenseDiffusion (cross- and self-attention), or nothing.
-        modulated: the items whose attention is modulated, the conditional branches; bool [B].
+        modulated: the items whose attention is modulated, the conditional branches; B bools.
         masks: each item's instance at every attention size, bool [B, N, h, w] by (h, w); rows
             of items that are not modulated are not looked at.
         roles: token roles of each item.
@@ -51,7 +51,7 @@ class FrameInputs:
 
     frames: int = 1
     modulation: IprStrength | DenseDiffusion | None = None
-    modulated: Tensor | None = None
+    modulated: Tensor | Sequence[bool] | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     roles: TokenRoles | None = None
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class FrameInputs:
         """Indices of the modulated items; empty if there is no modulation."""
         if self.modulation is None or self.modulated is None:
             return []
-        return [int(i) for i in self.modulated.nonzero().flatten()]
+        return [item for item, modulated in enumerate(self.modulated) if modulated]
 
 
 class FrameContext:

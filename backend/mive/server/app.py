@@ -261,6 +261,7 @@ def worker_options(config: ServerConfig) -> list[WorkerOptions]:
             data=config.data,
             name=f"worker{number}",
             device=device,
+            engine=config.engine,
             bundle=config.bundle,
             lease_seconds=config.lease_seconds,
             drain_seconds=config.drain_seconds * _DRAIN_SHARE,

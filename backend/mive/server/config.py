@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, Strict, WrapValidator, model_validator
 from pydantic.types import AllowInfNan
@@ -19,6 +19,7 @@ from mive.server.address import Address
 from mive.server.logs import LogOptions
 from mive.server.options import INVERSIONS_LIMIT, LONGEST_SIDE, MOST_FRAMES
 from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
+from mive.settings import EngineName
 from mive.v1 import mive_pb2
 from mive.wire.chunks import CHUNK_BYTES
 from mive.wire.formats import LIMITS as FRAME_LIMITS
@@ -164,7 +165,7 @@ class ServerConfig(Model):
         default="127.0.0.1:7433",
         description="the address: HOST:PORT or unix:///PATH; not loopback only with tls and auth",
     )
-    engine: Literal["torch"] = Field(default="torch", description="the engine that runs the models")
+    engine: EngineName = Field(default="torch", description="the engine that runs the models: torch, trt or auto")
     bundle: str = Field(default="tiny", description="the model bundle that is loaded: its name, folder or hub id")
     devices: Devices = Field(default=("auto",), description="the devices, one worker on each, such as cuda:0")
     data: OnDisk = Field(

@@ -36,7 +36,7 @@ def run(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(help="A TOML file with any of these options and more.")] = None,
     listen: Annotated[str | None, typer.Option(help="HOST:PORT or unix:///PATH. [127.0.0.1:7433]")] = None,
-    engine: Annotated[str | None, typer.Option(help="What runs the model: torch.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What runs the model: torch, trt or auto. [torch]")] = None,
     bundle: Annotated[str | None, typer.Option(help="Model bundle: name, folder or hub id. [tiny]")] = None,
     device: Annotated[list[str] | None, typer.Option(help="One worker on each: cpu, cuda:0 … [auto]")] = None,
     data: Annotated[str | None, typer.Option(help="Folder of jobs, uploads, checkpoints and results.")] = None,

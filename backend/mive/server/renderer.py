@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import hashlib
+import logging
 import os
 import platform
 from collections.abc import Mapping
@@ -18,8 +19,9 @@ from mive import __version__
 from mive.cache import InversionCache
 from mive.edit import Shot, open_shot
 from mive.editor import Checkpoint, Editor, matte_hashes
+from mive.engines.choice import Choice, choose_engine, engine_dtype
 from mive.engines.denoiser import Call, Conditions
-from mive.engines.torch_engine import TorchEngine, choose_device, choose_dtype, memory_of
+from mive.engines.torch_engine import TorchEngine, choose_device, memory_of
 from mive.errors import EngineError
 from mive.media import content_hash
 from mive.networks.bundle import Bundle, load_bundle
@@ -32,7 +34,10 @@ from mive.server.checkpoints import Checkpoints
 from mive.server.damage import damage_told
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
+from mive.settings import EngineName
 from mive.windows import Window, make_windows
+
+log = logging.getLogger(__name__)
 
 
 class EditRenderer:
@@ -41,23 +46,31 @@ class EditRenderer:
     Args:
         device: as torch names it, or "auto".
         cache: where inversions are kept.
+        engine: what runs the networks.
 
     Raises:
         EngineError: the device is not there.
     """
 
-    def __init__(self, device: str, cache: InversionCache) -> None:
+    def __init__(self, device: str, cache: InversionCache, engine: EngineName = "torch") -> None:
         self.device = choose_device(device)
         self.cache = cache
+        self.engine: EngineName = engine
         self._key: object = None
         self._bundle: tuple[Bundle, Mapping[str, str]] | None = None
 
     def load(self, bundle: str) -> None:
         """See `Renderer.load`."""
         folder = find_bundle(bundle)
+        settings = Settings().resolved(bundle_defaults(folder))
+        choice = choose_engine(self.engine, settings, self.device)
+        if choice.why:
+            log.info("%s", choice.why)
         with memory_of(self.device):
-            loaded, _ = self._loaded(folder, Settings().resolved(bundle_defaults(folder)))
-            _warm_up(TorchEngine(loaded))
+            loaded, _ = self._loaded(folder, settings, choice)
+            # Programs are for the sizes of an edit, which are not known yet.
+            if choice.name == "torch":
+                _warm_up(TorchEngine(loaded))
 
     def about(self) -> DeviceFacts:
         """See `Renderer.about`."""
@@ -93,8 +106,9 @@ class EditRenderer:
             shot = open_shot(task.request, task.handles.before, task.handles.after)
         task.opened(shot.frames, shot.clip.info)
         settings = self._on_this_device(shot.settings, task.window)
-        bundle, hashes = self._loaded(shot.folder, settings)
-        editor = Editor.with_bundle(task.request, settings, bundle, hashes, self.cache, clock)
+        choice = choose_engine(self.engine, settings, self.device)
+        bundle, hashes = self._loaded(shot.folder, settings, choice)
+        editor = Editor.with_bundle(task.request, settings, bundle, hashes, self.cache, clock, choice)
         task.report(Progress("load", 1, 1))
         # Reads every frame, so that damage shows before the first step.
         with damage_told():
@@ -151,10 +165,10 @@ class EditRenderer:
             changes |= {"window": window, "overlap": min(settings.overlap, window // 2)}
         return settings.model_copy(update=changes)
 
-    def _loaded(self, folder: Path, settings: ResolvedSettings) -> tuple[Bundle, Mapping[str, str]]:
-        """The bundle and its files' hashes."""
-        dtype = choose_dtype(settings.precision, self.device)
-        key = (_fingerprint(folder), dtype, settings.control_attention)
+    def _loaded(self, folder: Path, settings: ResolvedSettings, choice: Choice) -> tuple[Bundle, Mapping[str, str]]:
+        """The bundle, as the chosen engine needs it, and its files' hashes."""
+        dtype = engine_dtype(choice, settings, self.device)
+        key = (_fingerprint(folder), dtype, settings.control_attention, choice.name)
         if self._bundle is None or key != self._key:
             # Two bundles at once may not fit.
             self._bundle = None
@@ -175,7 +189,8 @@ class EditRenderer:
         return self._hash(request, editor, repr(content))
 
     def _hash(self, request: EditRequest, editor: Editor, *more: str) -> str:
-        versions = (__version__, torch.__version__, str(self.device.type), str(editor.engine.dtype))
+        engine = editor.engine
+        versions = (__version__, torch.__version__, str(self.device.type), engine.name, str(engine.dtype))
         hashes = repr(sorted(editor.hashes.items()))
         parts = (request.to_json(), editor.settings.to_json(), *versions, hashes, *more)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

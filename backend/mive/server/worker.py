@@ -208,7 +208,8 @@ def _make_renderer(options: WorkerOptions) -> Renderer:
     from mive.cache import InversionCache
     from mive.server.renderer import EditRenderer
 
-    renderer = EditRenderer(options.device, InversionCache(options.inversions, options.inversions_limit))
+    cache = InversionCache(options.inversions, options.inversions_limit)
+    renderer = EditRenderer(options.device, cache, options.engine)
     if options.bundle is not None:
         renderer.load(options.bundle)
     return renderer

@@ -1,0 +1,197 @@
+"""TensorRT in the runtime's words: an executor on a GPU, and a store that builds what it does not have."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import torch
+
+from mive.doctor import default_cache
+from mive.media.atomic import output_error
+from mive_trt.build import Told, build_engine
+from mive_trt.device import Cuda, TensorRtExecutor
+from mive_trt.executor import Export
+from mive_trt.flavour import Capability, Flavour, installed
+
+DEFAULT_LIMIT: Final = 60 * 2**30
+"""Bytes of engines to keep; the least recently used go first. One U-Net of SD 1.5 takes 1.7 GiB."""
+
+_SUFFIX: Final = ".engine"
+
+
+class Kept(NamedTuple):
+    """An engine on disk.
+
+    Attributes:
+        facts: what it computes and for whom, as its export and its build said.
+    """
+
+    path: Path
+    size: int
+    used: float
+    facts: dict[str, Any]
+
+
+class EngineStore:
+    """Engines by key, TensorRT and GPU; each has a file of facts beside it.
+
+    Args:
+        folder: made when first needed.
+        capabilities: the GPUs that new engines are for; an engine for more of them serves each.
+        flavour: the TensorRT that builds and runs them.
+        limit: bytes to keep at most.
+        told: how far a build is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        capabilities: Sequence[Capability],
+        flavour: Flavour,
+        limit: int = DEFAULT_LIMIT,
+        told: Told = lambda what, done, total: None,
+    ) -> None:
+        self.folder, self.flavour, self.limit = folder, flavour, limit
+        self._capabilities = sorted(set(capabilities))
+        self._told = told
+
+    def file(self, key: str, export: Export) -> Path:
+        """See `Store.file`.
+
+        Raises:
+            EngineError: it cannot be built.
+            OutputError: it cannot be kept.
+        """
+        for path in self._of(key):
+            if set(self._capabilities) <= set(_capabilities(path)):
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+                return path
+        return self._make(key, export)
+
+    def discard(self, key: str) -> None:
+        """See `Store.discard`."""
+        for path in self._of(key):
+            _remove(path)
+
+    def kept(self) -> list[Kept]:
+        """All engines of every TensorRT, the last used first."""
+        found = []
+        for path in self.folder.glob(f"*{_SUFFIX}"):
+            try:
+                stat, facts = path.stat(), json.loads(_facts(path).read_text("utf-8"))
+            # Another process may be removing it, or was stopped between its two files.
+            except (OSError, ValueError):
+                continue
+            found.append(Kept(path, stat.st_size, stat.st_mtime, facts))
+        return sorted(found, key=lambda kept: -kept.used)
+
+    def clean(self, limit: int = 0) -> int:
+        """Remove the least recently used engines until no more than ``limit`` bytes are left; how many went."""
+        total, removed = 0, 0
+        for path in sorted(self.folder.glob(f"*{_SUFFIX}"), key=_used, reverse=True):
+            total += _size(path)
+            if total > limit:
+                _remove(path)
+                removed += 1
+        return removed
+
+    def _of(self, key: str) -> Iterator[Path]:
+        yield from self.folder.glob(f"{key}-{self._version()}-*{_SUFFIX}")
+
+    def _version(self) -> str:
+        return f"{self.flavour.name}{self.flavour.version}"
+
+    def _make(self, key: str, export: Export) -> Path:
+        gpus = "-".join(f"sm{major}{minor}" for major, minor in self._capabilities)
+        path = self.folder / f"{key}-{self._version()}-{gpus}{_SUFFIX}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+                started = time.monotonic()
+                program = export(Path(scratch))
+                targets = self._capabilities if self.flavour.name == "rtx" else ()
+                built = build_engine(self.flavour, program, targets, self._told)
+                facts = {
+                    **_metadata(program),
+                    "tensorrt": str(self.flavour),
+                    "gpus": [f"{major}.{minor}" for major, minor in self._capabilities],
+                    "plugins": built.plugins,
+                    "seconds": round(time.monotonic() - started, 1),
+                }
+            _write(_facts(path), json.dumps(facts, indent=1).encode())
+            _write(path, built.plan)
+        except OSError as error:
+            raise output_error(error, path) from error
+        self.clean(max(self.limit, len(built.plan)))
+        return path
+
+
+def make_executor(device: torch.device) -> TensorRtExecutor:
+    """TensorRT on a GPU."""
+    flavour = installed()
+    return TensorRtExecutor(flavour.trt, flavour.logger, Cuda(device))
+
+
+def make_store(device: torch.device) -> EngineStore:
+    """Engines for a GPU, in the user's cache."""
+    return EngineStore(engines_folder(), [torch.cuda.get_device_capability(device)], installed())
+
+
+def engines_folder() -> Path:
+    """Where engines are kept."""
+    return default_cache() / "engines"
+
+
+def _capabilities(path: Path) -> list[Capability]:
+    return [(int(major), int(minor)) for major, minor in re.findall(r"sm(\d+)(\d)(?=[-.])", path.name)]
+
+
+def _metadata(program: Path) -> dict[str, str]:
+    import onnx
+
+    return {entry.key: entry.value for entry in onnx.load(program, load_external_data=False).metadata_props}
+
+
+def _facts(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _remove(path: Path) -> None:
+    # The facts last: without its engine nobody looks at them.
+    for file in (path, _facts(path)):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
+def _used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
