@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.media.atomic import output_error
 from mive.media.raw import npy_parts
 from mive.request import FrameRange
 from mive.server.errors import ResultsGone
-from mive.server.files import make_folder, remove_asides, write_whole
+from mive.server.files import flush, make_folder, remove_asides, write_whole
 
 DEFAULT_LIMIT = 64 * 2**30
 """Bytes; the frames of the least recently used finished jobs go first."""
@@ -131,7 +132,7 @@ class Results:
         self.of(job).finish(key, manifest)
         if key:
             make_folder(self.folder / _KEYS, "results")
-            write_whole(self.folder / _KEYS / key, (job.encode(),), "results")
+            self._name(key, job)
 
     def adopt(self, job: str, key: str) -> str | None:
         """Give a job the frames of a finished one with the same key, without copying them.
@@ -140,7 +141,7 @@ class Results:
             That one's manifest, or None where there is no such result, or no longer.
         """
         try:
-            holder = (self.folder / _KEYS / key).read_text("utf-8")
+            holder = os.readlink(self.folder / _KEYS / key)
         # Nobody has finished it, and what the job itself has made before it was killed stays.
         except OSError:
             return None
@@ -162,6 +163,18 @@ class Results:
             own.clear()
             return None
         return kept[1]
+
+    def _name(self, key: str, job: str) -> None:
+        """A job holds the key from now on. A link is there or not, so nobody is killed while half of it is written."""
+        name = self.folder / _KEYS / key
+        try:
+            name.unlink(missing_ok=True)
+            # Another worker may have finished the same just now.
+            with contextlib.suppress(FileExistsError):
+                name.symlink_to(job)
+            flush(name.parent)
+        except OSError as error:
+            raise output_error(error, Path("results")) from error
 
     def prune(self, keep: str | None = None) -> list[str]:
         """Remove finished jobs' frames, least recently read or written first, until the rest is within the limit.
