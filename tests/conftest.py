@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Read when torch is first imported, which is later. The tests run side by side, and one thread
 # each gives the same floating-point sums on every machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What a shell starts in the background ignores Ctrl-C, and so would the programs whose ends are tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine must not turn a slow example into a failure; CI repeats the same examples.
 settings.register_profile("mive", deadline=None, derandomize="CI" in os.environ)
