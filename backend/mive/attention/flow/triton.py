@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mive.attention.launch import Launch
 from mive.attention.tiles import alignment, flow_tile
 
 
@@ -23,31 +24,38 @@ def flow_attention(q: Tensor, k: Tensor, v: Tensor, trajectories: Tensor) -> Ten
 
     Args:
         q, k, v: [B, heads, N·n, d] in float16, bfloat16 or float32, frame after frame.
-        trajectories: int64 [N·n, N], as in the reference.
+        trajectories: int64 or int32 [N·n, N], as in the reference.
 
     Returns:
         h [B, heads, N·n, d] in q's dtype, accumulated in float32, laid out as q is if q has no gaps.
+    """
+    h = torch.empty_like(q)
+    same = k.data_ptr() == v.data_ptr() and k.stride() == v.stride()
+    with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
+        flow_launch(q, k, v, h, trajectories, same=same)()
+    return h
+
+
+def flow_launch(q: Tensor, k: Tensor, v: Tensor, h: Tensor, trajectories: Tensor, *, same: bool) -> Launch:
+    """The launch of one op; tensors on the device "meta" do to know it.
+
+    Args:
+        q, k, v, trajectories: as `flow_attention` has them.
+        h: the result's memory.
+        same: v is k.
     """
     batch, heads, tokens, dim = q.shape
     frames = trajectories.shape[1]
     tile = flow_tile(dim)
     # The tiles of one place in all frames run side by side: they read the same points.
     places = triton.cdiv(triton.cdiv(tokens, tile.rows), frames)
-    h = torch.empty_like(q)
-    same = k.data_ptr() == v.data_ptr() and k.stride() == v.stride()
-    with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
-        follow[(places * frames, heads, batch)](
-            *(q, k, v, h, trajectories),
-            *(*q.stride(), *k.stride(), *v.stride(), *h.stride(), *trajectories.stride()),
-            *(tokens, frames, places, math.log2(math.e) * dim**-0.5),
-            DIM=dim,
-            ROWS=tile.rows,
-            DIMS=tile.dims,
-            ALIGN=alignment(q, k, v, h),
-            SAME=same,
-            num_warps=tile.warps,
-        )
-    return h
+    arguments = (
+        *(q, k, v, h, trajectories),
+        *(*q.stride(), *k.stride(), *v.stride(), *h.stride(), *trajectories.stride()),
+        *(tokens, frames, places, math.log2(math.e) * dim**-0.5),
+    )
+    constants = {"DIM": dim, "ROWS": tile.rows, "DIMS": tile.dims, "ALIGN": alignment(q, k, v, h), "SAME": same}
+    return Launch(follow, (places * frames, heads, batch), arguments, constants, tile.warps)
 
 
 @triton.jit
@@ -106,7 +114,7 @@ def follow(
     product = tl.zeros((ROWS, DIMS), tl.float32)
     paths = trajectories + rows * path_token
     for _ in range(frames):
-        point = tl.load(paths, mask=rows < tokens, other=-1)
+        point = tl.load(paths, mask=rows < tokens, other=-1).to(tl.int64)
         read = (point >= 0)[:, None] & (dims < DIM)[None, :]
         k_points = tl.multiple_of(point * k_token, ALIGN)[:, None] + dims[None, :] * k_dim
         K = tl.load(k + k_points, mask=read, other=0.0).to(tl.float32)

@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mive.attention.ipr.reference import IprStrength
+from mive.attention.launch import Launch
 from mive.attention.tiles import adjacent_rows, alignment, ipr_tile
 from mive.networks.tokens import TokenRoles
 
@@ -37,14 +38,43 @@ def ipr_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRol
     Raises:
         ValueError: a number of rows that does not divide B.
     """
+    h, partial = torch.empty_like(q), partial_of(q, k)
+    numbers = (strength.t_ratio, strength.warm_up, strength.lambda_r)
+    steering = (roles.n_text.to(q.device), *(x.to(q.device, torch.float32).reshape(-1) for x in numbers))
+    with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
+        for launch in ipr_launches(
+            q, k, v, h, mask.expand(len(q), -1), partial, steering, bounded=strength.mode == "bounded"
+        ):
+            launch()
+    return h
+
+
+def partial_of(q: Tensor, k: Tensor) -> Tensor:
+    """Memory for what `measure` leaves to `attend`: float32 [B, heads, tiles, 3]."""
+    batch, heads, pixels, dim = q.shape
+    tiles = triton.cdiv(pixels, ipr_tile(dim, k.shape[2], q.dtype).rows)
+    return torch.empty(batch, heads, tiles, 3, dtype=torch.float32, device=q.device)
+
+
+def ipr_launches(
+    q: Tensor, k: Tensor, v: Tensor, h: Tensor, mask: Tensor, partial: Tensor, steering: tuple[Tensor, ...],
+    *, bounded: bool,
+) -> tuple[Launch, Launch]:  # fmt: skip
+    """Both launches of one op, in order; tensors on the device "meta" do to know them.
+
+    Args:
+        q, k, v, mask, bounded: as `ipr_attention` has them, mask with all B rows.
+        h: the result's memory.
+        partial: of `partial_of`.
+        steering: n_text, t_ratio, warm_up, lambda_r, each with a number of rows that divides B.
+
+    Raises:
+        ValueError: a number of rows that does not divide B.
+    """
     batch, heads, pixels, dim = q.shape
     length = k.shape[2]
     tile = ipr_tile(dim, length, q.dtype)
-    tiles = triton.cdiv(pixels, tile.rows)
-    h = torch.empty_like(q)
-    partial = torch.empty(batch, heads, tiles, 3, dtype=torch.float32, device=q.device)
-    numbers = (strength.t_ratio, strength.warm_up, strength.lambda_r)
-    steering = [roles.n_text.to(q.device), *(x.to(q.device, torch.float32).reshape(-1) for x in numbers)]
+    tiles = partial.shape[2]
     sizes = (pixels, length, math.log2(math.e) * dim**-0.5)
     constants = {
         "DIM": dim,
@@ -53,27 +83,25 @@ def ipr_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRol
         "PIECE": tile.piece,
         "ALIGN": alignment(q, k, v, h),
         "WIDEN": triton.knobs.runtime.interpret and q.dtype == torch.bfloat16,
-        "num_warps": tile.warps,
     }
-    mask, grid = mask.expand(batch, -1), (tiles, heads, batch)
-    with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
-        measure[grid](
-            *(q, k, mask, partial),
-            *(*q.stride(), *k.stride(), *mask.stride()),
-            *sizes,
-            adjacent_rows(batch, k),
-            **constants,
-        )
-        attend[grid](
-            *(q, k, v, h, mask, partial, *steering),
-            *(*q.stride(), *k.stride(), *v.stride(), *h.stride(), *mask.stride()),
-            *sizes,
-            *(adjacent_rows(batch, x) for x in (k, v, *steering)),
-            PARTS=triton.next_power_of_2(tiles),
-            BOUNDED=strength.mode == "bounded",
-            **constants,
-        )
-    return h
+    measuring = (
+        *(q, k, mask, partial),
+        *(*q.stride(), *k.stride(), *mask.stride()),
+        *sizes,
+        adjacent_rows(batch, k),
+    )
+    attending = (
+        *(q, k, v, h, mask, partial, *steering),
+        *(*q.stride(), *k.stride(), *v.stride(), *h.stride(), *mask.stride()),
+        *sizes,
+        *(adjacent_rows(batch, x) for x in (k, v, *steering)),
+    )
+    more = {"PARTS": triton.next_power_of_2(tiles), "BOUNDED": bounded}
+    grid = (tiles, heads, batch)
+    return (
+        Launch(measure, grid, measuring, constants, tile.warps),
+        Launch(attend, grid, attending, {**more, **constants}, tile.warps),
+    )
 
 
 @triton.jit
