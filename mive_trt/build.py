@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import onnx
+import torch
+from google.protobuf.message import DecodeError
 
 from mive.errors import EngineError
+from mive_trt.executor import Port
 from mive_trt.flavour import Capability, Flavour, capability_names
+from mive_trt.nodes import is_custom, without_plugins
+from mive_trt.plugin_library import Plugins
+
+if TYPE_CHECKING:
+    from mive_trt.cubins import Node
 
 Told = Callable[[str, int, int], None]
 """Given what TensorRT is doing, how many steps of it are done, and of how many."""
@@ -27,11 +38,23 @@ class Built(NamedTuple):
     plugins: int
 
 
+class WithPlugins(NamedTuple):
+    """Plugins in place of the custom nodes' bodies.
+
+    Attributes:
+        gpus: those whose kernels the engine holds.
+    """
+
+    library: Plugins
+    gpus: Sequence[Capability]
+
+
 def build_engine(
     flavour: Flavour,
     program: Path,
     capabilities: Sequence[Capability] = (),
     told: Told = lambda what, done, total: None,
+    plugins: WithPlugins | None = None,
 ) -> Built:
     """Build an engine; its precision is the exported program's.
 
@@ -39,6 +62,7 @@ def build_engine(
         program: an ONNX file.
         capabilities: the GPUs it is for; none means this machine's.
         told: how far it is, often.
+        plugins: what runs the custom nodes; without, their bodies are built in.
 
     Raises:
         EngineError: it cannot be built; it says why.
@@ -47,21 +71,22 @@ def build_engine(
     names = names_of(capabilities, flavour)
     builder = trt.Builder(flavour.logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, flavour.logger)
-    if not parser.parse_from_file(str(program)):
-        faults = [parser.get_error(index).desc() for index in range(parser.num_errors)]
-        raise _failed(program, flavour, faults[0] if faults else "it cannot be read")
+    custom = _parse(flavour, program, network, plugins is not None)
     config = builder.create_builder_config()
     config.progress_monitor = _monitor(trt, told)
     if names:
         config.num_compute_capabilities = len(names)
         for index, name in enumerate(names):
             config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
-    layers = [network.get_layer(index).type for index in range(network.num_layers)]
-    plan = builder.build_serialized_network(network, config)
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    ours = [layer for layer in layers if layer.type == trt.LayerType.PLUGIN_V3]
+    _check(program, len(ours), custom if plugins else 0)
+    with plugins.library.offered(_kernels(trt, ours, plugins.gpus, told)) if plugins and ours else nullcontext():
+        plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise _failed(program, flavour, "the log tells what TensorRT met")
-    return Built(bytes(plan), len(layers), layers.count(trt.LayerType.PLUGIN_V3))
+        why = plugins.library.failure() if plugins else ""
+        raise _failed(program, flavour, why or "the log tells what TensorRT met")
+    return Built(bytes(plan), len(layers), len(ours))
 
 
 def names_of(capabilities: Sequence[Capability], flavour: Flavour) -> list[str]:
@@ -82,6 +107,70 @@ def names_of(capabilities: Sequence[Capability], flavour: Flavour) -> list[str]:
                 else "Build on a machine with that GPU, without naming it",
             )
     return [known[capability] for capability in capabilities]
+
+
+def _parse(flavour: Flavour, program: Path, network: Any, plugins: bool) -> int:
+    """Read a program into a network; how many custom nodes it has."""
+    parser = flavour.trt.OnnxParser(network, flavour.logger)
+    try:
+        model = onnx.load(program, load_external_data=False)
+    except DecodeError as error:
+        raise _failed(program, flavour, "it cannot be read") from error
+    if plugins:
+        parser.set_flag(flavour.trt.OnnxParserFlag.ENABLE_PLUGIN_OVERRIDE)
+    else:
+        without_plugins(model)
+    # Weights are looked for beside the path.
+    if not parser.parse(model.SerializeToString(), str(program)):
+        faults = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+        raise _failed(program, flavour, faults[0] if faults else "it cannot be read")
+    return sum(map(is_custom, model.graph.node))
+
+
+def _check(program: Path, made: int, wanted: int) -> None:
+    """Where TensorRT does not find a plugin it takes the body, and says nothing."""
+    if made != wanted:
+        raise EngineError(
+            f"TensorRT made plugins of {made} nodes of the program {program.name}",
+            expected=f"{wanted} plugins",
+            fix='Build with "mive-trt build --no-plugins", and report this with the program',
+        )
+
+
+def _kernels(
+    trt: Any, layers: Sequence[Any], gpus: Sequence[Capability], told: Told
+) -> dict[tuple[str, Capability], bytes]:
+    """The compiled kernels of a network's plugins, by key and GPU."""
+    from mive_trt.cubins import pack
+
+    types = {dtype: int(number) for number, dtype in _dtypes(trt).items()}
+    nodes = {node.key(types): node for node in (_node(trt, layer) for layer in layers)}
+    wanted = [(key, gpu) for key in nodes for gpu in gpus]
+    packed = {}
+    for done, (key, gpu) in enumerate(wanted):
+        told("compiling kernels", done, len(wanted))
+        packed[key, gpu] = pack(nodes[key], gpu)
+    return packed
+
+
+def _node(trt: Any, layer: Any) -> Node:
+    from mive_trt.cubins import Node
+
+    # The Python API hands out plain layers.
+    layer.__class__ = trt.IPluginV3Layer
+    chosen = layer.plugin.get_capability_interface(trt.PluginCapabilityType.BUILD).metadata_string
+    inputs = [layer.get_input(index) for index in range(layer.num_inputs)]
+    return Node(chosen, tuple(Port(tuple(x.shape), _dtypes(trt)[x.dtype]) for x in inputs))
+
+
+def _dtypes(trt: Any) -> dict[Any, torch.dtype]:
+    return {
+        trt.DataType.FLOAT: torch.float32,
+        trt.DataType.HALF: torch.float16,
+        trt.DataType.BF16: torch.bfloat16,
+        trt.DataType.INT32: torch.int32,
+        trt.DataType.BOOL: torch.bool,
+    }
 
 
 def _monitor(trt: Any, told: Told) -> Any:

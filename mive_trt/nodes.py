@@ -10,7 +10,7 @@ from typing import Final
 
 import onnx.parser
 import torch
-from onnx import FunctionProto
+from onnx import FunctionProto, ModelProto, NodeProto
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength
@@ -168,6 +168,19 @@ IPRCrossAttention <bounded, plugin_version, plugin_namespace>
 def bodies() -> list[FunctionProto]:
     """What the nodes stand for, in ONNX's own operators."""
     return [onnx.parser.parse_function(body.replace("OPSET", str(OPSET))) for body in (_IPR_BODY, _FLOW_BODY)]
+
+
+def is_custom(node: NodeProto) -> bool:
+    """Whether a node is one of these."""
+    return bool(node.domain == DOMAIN)
+
+
+def without_plugins(model: ModelProto) -> None:
+    """Have TensorRT take the bodies of a program's nodes, also where their plugins are registered."""
+    for node in filter(is_custom, model.graph.node):
+        kept = [attribute for attribute in node.attribute if attribute.name != "plugin_namespace"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
 
 
 def ipr_node(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStrength, /) -> Tensor:
