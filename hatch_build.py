@@ -1,4 +1,4 @@
-"""Builds what git does not hold: the contract's Python code into every installation, the plugin into wheels."""
+"""Builds what git does not hold: the contract's Python code into every installation, compiled code into wheels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-# The plugin asks for no newer glibc; tests/plugin/test_build.py checks that.
+# What is compiled asks for no newer glibc; tests/plugin/test_build.py and tests/trt/test_plugin_file.py check that.
 PLUGIN_TAG = "py3-none-manylinux_2_28_x86_64"
+
+COMPILED = {
+    "the OpenFX plugin": ("plugin_bridge/ofx", "MIVE.ofx.bundle", "mive/plugin/MIVE.ofx.bundle"),
+    "TensorRT plugins": ("mive_trt/plugins", "libmive_trt_plugins.so", "mive_trt/libmive_trt_plugins.so"),
+}
+"""By what it is: its sources, what CMake makes of them, and where that goes in a wheel."""
 
 
 class GeneratedHook(BuildHookInterface):
-    """Runs proto/generate.py, and CMake on plugin_bridge/ofx. Editable installations build the plugin when asked to."""
+    """Runs proto/generate.py, and CMake for wheels. Editable installations compile when asked to."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
@@ -28,12 +34,14 @@ class GeneratedHook(BuildHookInterface):
             return
         build_data["force_include"][str(root / "plugin_bridge" / "resolve")] = "mive/plugin/resolve"
         self._folder = tempfile.mkdtemp(prefix="mive-plugin-")
-        if why := build_plugin(root / "plugin_bridge" / "ofx", Path(self._folder)):
-            self.app.display_warning(f"This wheel comes without the OpenFX plugin: {why}")
-            return
-        build_data["force_include"][f"{self._folder}/MIVE.ofx.bundle"] = "mive/plugin/MIVE.ofx.bundle"
-        build_data["tag"] = PLUGIN_TAG
-        build_data["pure_python"] = False
+        for name, (sources, made, target) in COMPILED.items():
+            folder = Path(self._folder) / made
+            if why := build_plugin(root / sources, folder):
+                self.app.display_warning(f"This wheel comes without {name}: {why}")
+                continue
+            build_data["force_include"][str(folder / made)] = target
+            build_data["tag"] = PLUGIN_TAG
+            build_data["pure_python"] = False
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if version != "editable":
@@ -41,7 +49,7 @@ class GeneratedHook(BuildHookInterface):
 
 
 def build_plugin(sources: Path, folder: Path) -> str:
-    """Builds MIVE.ofx.bundle into a folder; returns why not, or nothing."""
+    """Builds what a folder's CMakeLists.txt makes into another; returns why not, or nothing."""
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
         return f"it cannot be built for {sys.platform} on {platform.machine()} yet"
     missing = [name for name in ("cmake", "c++") if shutil.which(name) is None]

@@ -18,7 +18,7 @@ from mive_trt.buckets import edit_buckets
 from mive_trt.build import Told, names_of
 from mive_trt.flavour import Capability, Flavour, capability_names, installed
 from mive_trt.library import Library
-from mive_trt.tensorrt import EngineStore, engines_folder
+from mive_trt.tensorrt import EngineStore, engines_folder, plugins_or_warn
 
 
 class Wanted(NamedTuple):
@@ -30,6 +30,7 @@ class Wanted(NamedTuple):
         frames: of a window, None means the settings' own.
         together: instances in one forward, None means the settings' own.
         precision: "fp16" or "fp32".
+        plugins: whether engines have MIVE's plugins, where they can.
     """
 
     bundle: str
@@ -37,6 +38,7 @@ class Wanted(NamedTuple):
     frames: int | None = None
     together: int | None = None
     precision: str = "fp16"
+    plugins: bool = True
 
 
 def build_ahead(
@@ -58,7 +60,9 @@ def build_ahead(
     flavour = installed()
     # Found before what takes minutes.
     names_of(capabilities, flavour)
-    store = EngineStore(cache or engines_folder(), capabilities or [_own(flavour)], flavour, told=told)
+    gpus = capabilities or [_own(flavour)]
+    plugins = plugins_or_warn(flavour, gpus) if wanted.plugins else None
+    store = EngineStore(cache or engines_folder(), gpus, flavour, told=told, plugins=plugins)
     folder = find_bundle(wanted.bundle)
     settings = Settings(window=wanted.frames, instances_per_forward=wanted.together).resolved(bundle_defaults(folder))
     dtype = {"fp16": torch.float16, "fp32": torch.float32}[wanted.precision]

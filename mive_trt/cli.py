@@ -51,6 +51,7 @@ def build(
         typer.Option(metavar="8.9", help="Compute capability of a GPU; again for more. [default: this machine's]"),
     ] = None,
     precision: Annotated[str, typer.Option(metavar="fp16|fp32", help="What the networks compute in.")] = "fp16",
+    plugins: Annotated[bool, typer.Option("--plugins/--no-plugins", help="Run MIVE's attention in plugins.")] = True,
     cache: CacheOption = None,
     quiet: QuietOption = False,
     json: JsonOption = False,
@@ -63,7 +64,7 @@ def build(
 
     if precision not in ("fp16", "fp32"):
         raise RequestError(f'"{precision}" is no precision of engines', expected="fp16 or fp32", fix="Use fp16")
-    wanted = Wanted(bundle, None if clip_size is None else _size(clip_size), frames, together, precision)
+    wanted = Wanted(bundle, None if clip_size is None else _size(clip_size), frames, together, precision, plugins)
     made = []
     with _bars(quiet or json) as bars:
         task = bars.add_task("", total=1)
@@ -110,15 +111,19 @@ def check(json: JsonOption = False) -> None:
     """Say which TensorRT is installed, what it builds for, and whether this machine can run engines."""
     from mive_trt.ahead import find_gpu
     from mive_trt.flavour import capability_names, installed
+    from mive_trt.plugin_library import usable_plugins
 
     flavour = installed()
     targets = [f"{major}.{minor}" for major, minor in sorted(capability_names(flavour))]
     gpu, obstacle = find_gpu(flavour)
+    _, missing = usable_plugins(flavour, tuple(capability_names(flavour)))
     if json:
-        say_json({"tensorrt": str(flavour), "builds_for": targets, "gpu": gpu, "obstacle": obstacle})
+        said = {"tensorrt": str(flavour), "builds_for": targets, "gpu": gpu, "obstacle": obstacle}
+        say_json({**said, "plugins": not missing, "plugins_obstacle": missing})
         return
     print(f"{flavour} is installed.")
     print(f"It builds for GPUs of compute capability {', '.join(targets)}." if targets else "It builds for this GPU.")
+    print(f"Engines are built without MIVE's plugins: {missing}." if missing else "Engines have MIVE's plugins.")
     print(obstacle or f"{gpu} runs its engines.")
 
 

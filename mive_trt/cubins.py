@@ -66,12 +66,12 @@ class Parameter(NamedTuple):
     """A kernel's parameter.
 
     Attributes:
-        index: of an input.
+        place: of an input among them.
         value: the 8 bytes of a number, or what an address must be a multiple of.
     """
 
     source: Source
-    index: int
+    place: int
     value: int
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mive.errors import EngineError, OutOfMemory
 from mive_trt.executor import Port, Unusable
+from mive_trt.plugin_library import MARK, Plugins
 
 Work = Callable[[int], None]
 """Enqueues something on the CUDA stream of this handle."""
@@ -125,16 +126,21 @@ class DeviceProgram:
         trt: TensorRT's Python module.
         buffers: shared with the other programs.
         gpu: where it runs.
+        failure: why a plugin failed last, "" if none did.
     """
 
-    def __init__(self, engine: Any, trt: Any, buffers: Buffers, gpu: Gpu) -> None:
-        self._engine, self._buffers, self._gpu = engine, buffers, gpu
+    def __init__(
+        self, engine: Any, trt: Any, buffers: Buffers, gpu: Gpu, failure: Callable[[], str] = lambda: ""
+    ) -> None:
+        self._engine, self._buffers, self._gpu, self._failure = engine, buffers, gpu, failure
         ports = _ports(engine, trt)
         self.inputs = {name: port for name, (port, read) in ports.items() if read}
         self._outputs = {name: port for name, (port, read) in ports.items() if not read}
         buffers.reserve(engine.device_memory_size_v2)
         self._context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if self._context is None:
+            if why := failure():
+                raise _cannot_run(why)
             raise _no_room("a program's working memory")
         for name, port in {**self.inputs, **self._outputs}.items():
             self._context.set_tensor_address(name, buffers.tensor(name, port).data_ptr())
@@ -167,11 +173,7 @@ class DeviceProgram:
 
     def _enqueue(self, stream: int) -> None:
         if not self._context.execute_async_v3(stream):
-            raise EngineError(
-                "TensorRT could not run a program",
-                expected="a GPU with free memory and a driver that works",
-                fix="Look at the messages above, and use --engine torch if it happens again",
-            )
+            raise _cannot_run(self._failure())
 
 
 class TensorRtExecutor:
@@ -181,22 +183,30 @@ class TensorRtExecutor:
         trt: TensorRT's Python module.
         logger: an ``ILogger``, which must outlive the runtime.
         gpu: where they run.
+        plugins: the library of plugins, registered.
+        obstacle: why there is none.
     """
 
-    def __init__(self, trt: Any, logger: Any, gpu: Gpu) -> None:
-        self._trt, self._gpu = trt, gpu
+    def __init__(
+        self, trt: Any, logger: Any, gpu: Gpu, plugins: Plugins | None = None, obstacle: str = "it was not loaded"
+    ) -> None:
+        self._trt, self._gpu, self._obstacle = trt, gpu, obstacle
+        self._failure = plugins.failure if plugins else lambda: ""
+        self._without_plugins = plugins is None
         self._runtime = trt.Runtime(logger)
         self._buffers = Buffers(gpu)
 
     def load(self, file: Path) -> DeviceProgram:
         """See `Executor.load`."""
+        if self._without_plugins and MARK in file.name:
+            raise _unusable(file, f"it needs MIVE's library of plugins, and {self._obstacle}")
         plan = file.read_bytes()
         self._check_room(len(plan), file)
         self._check_validity(plan, file)
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise _unusable(file, "it is damaged, or of another version of TensorRT")
-        return DeviceProgram(engine, self._trt, self._buffers, self._gpu)
+            raise _unusable(file, self._failure() or "it is damaged, or of another version of TensorRT")
+        return DeviceProgram(engine, self._trt, self._buffers, self._gpu, self._failure)
 
     def _check_room(self, size: int, file: Path) -> None:
         free, total = self._gpu.free()
@@ -238,6 +248,14 @@ def _ports(engine: Any, trt: Any) -> dict[str, tuple[Port, bool]]:
         port = Port(tuple(engine.get_tensor_shape(name)), dtypes[engine.get_tensor_dtype(name)])
         ports[name] = (port, engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
     return ports
+
+
+def _cannot_run(why: str) -> EngineError:
+    return EngineError(
+        f"TensorRT could not run a program{why and f': {why}'}",
+        expected="a GPU with free memory and a driver that works",
+        fix="Look at the messages above, and use --engine torch if it happens again",
+    )
 
 
 def _unusable(file: Path, why: str) -> Unusable:

@@ -21,6 +21,9 @@ VARIABLE: Final = "MIVE_TRT_PLUGINS"
 
 LIBRARY: Final = "libmive_trt_plugins.so"
 
+MARK: Final = f"+plugins{PLUGIN_VERSION}"
+"""In the names of engines that may hold plugins."""
+
 _PACKAGE: Final = Path(__file__).resolve().parent
 _PLACES: Final = (_PACKAGE / LIBRARY, _PACKAGE.parent / "build" / "plugins" / LIBRARY)
 """In wheels, and where the library's CMakeLists.txt says to build it."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import secrets
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,10 +19,13 @@ import torch
 
 from mive.doctor import default_cache
 from mive.media.atomic import output_error
-from mive_trt.build import Told, build_engine
+from mive_trt.build import Told, WithPlugins, build_engine
 from mive_trt.device import Cuda, TensorRtExecutor
 from mive_trt.executor import Export
 from mive_trt.flavour import Capability, Flavour, installed
+from mive_trt.plugin_library import MARK, Plugins, find_plugins, usable_plugins
+
+log = logging.getLogger(__name__)
 
 DEFAULT_LIMIT: Final = 60 * 2**30
 """Bytes of engines to keep; the least recently used go first. One U-Net of SD 1.5 takes 1.7 GiB."""
@@ -50,6 +55,7 @@ class EngineStore:
         flavour: the TensorRT that builds and runs them.
         limit: bytes to keep at most.
         told: how far a build is.
+        plugins: what new engines have in place of the custom nodes' bodies; engines without are other engines.
     """
 
     def __init__(
@@ -59,10 +65,11 @@ class EngineStore:
         flavour: Flavour,
         limit: int = DEFAULT_LIMIT,
         told: Told = lambda what, done, total: None,
+        plugins: Plugins | None = None,
     ) -> None:
         self.folder, self.flavour, self.limit = folder, flavour, limit
         self._capabilities = sorted(set(capabilities))
-        self._told = told
+        self._told, self._plugins = told, plugins
 
     def file(self, key: str, export: Export) -> Path:
         """See `Store.file`.
@@ -109,7 +116,7 @@ class EngineStore:
         yield from self.folder.glob(f"{key}-{self._version()}-*{_SUFFIX}")
 
     def _version(self) -> str:
-        return f"{self.flavour.name}{self.flavour.version}"
+        return f"{self.flavour.name}{self.flavour.version}{MARK if self._plugins else ''}"
 
     def _make(self, key: str, export: Export) -> Path:
         gpus = "-".join(f"sm{major}{minor}" for major, minor in self._capabilities)
@@ -120,7 +127,8 @@ class EngineStore:
                 started = time.monotonic()
                 program = export(Path(scratch))
                 targets = self._capabilities if self.flavour.name == "rtx" else ()
-                built = build_engine(self.flavour, program, targets, self._told)
+                plugins = WithPlugins(self._plugins, self._capabilities) if self._plugins else None
+                built = build_engine(self.flavour, program, targets, self._told, plugins)
                 facts = {
                     **_metadata(program),
                     "tensorrt": str(self.flavour),
@@ -139,12 +147,31 @@ class EngineStore:
 def make_executor(device: torch.device) -> TensorRtExecutor:
     """TensorRT on a GPU."""
     flavour = installed()
-    return TensorRtExecutor(flavour.trt, flavour.logger, Cuda(device))
+    plugins, obstacle = find_plugins(flavour)
+    return TensorRtExecutor(flavour.trt, flavour.logger, Cuda(device), plugins, obstacle)
 
 
 def make_store(device: torch.device) -> EngineStore:
     """Engines for a GPU, in the user's cache."""
-    return EngineStore(engines_folder(), [torch.cuda.get_device_capability(device)], installed())
+    flavour, capabilities = installed(), [torch.cuda.get_device_capability(device)]
+    return EngineStore(engines_folder(), capabilities, flavour, plugins=plugins_or_warn(flavour, capabilities))
+
+
+def plugins_or_warn(flavour: Flavour, capabilities: Sequence[Capability]) -> Plugins | None:
+    """The plugins, or None and a warning of what that costs."""
+    plugins, obstacle = usable_plugins(flavour, capabilities)
+    if obstacle:
+        _warn(obstacle)
+    return plugins
+
+
+@cache
+def _warn(obstacle: str) -> None:
+    log.warning(
+        "engines are built without MIVE's plugins, so flow-guided attention copies all keys and values it looks at, "
+        "which takes more time and memory: %s",
+        obstacle,
+    )
 
 
 def engines_folder() -> Path:

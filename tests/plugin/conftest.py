@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests import native
 from tests.hosts.fake_bridge import FakeBridge
 from tests.hosts.link import Pixels
 from tests.hosts.melt import CannotInstall, Melt, install
 from tests.hosts.ofx_host import Host, Traits
+from tests.native import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCES = REPOSITORY / "plugin_bridge" / "ofx"
 
 Build = Callable[..., Path]
 OpenHost = Callable[..., Host]
 
 
-def cmake() -> str:
-    """CMake, from the system or from PyPI; or the test is skipped, as without a compiler."""
-    beside = Path(sys.executable).parent / "cmake"
-    found = shutil.which("cmake") or (str(beside) if beside.exists() else None)
-    if found is None:
-        pytest.skip("cmake is missing: pip install cmake")
-    if shutil.which("c++") is None:
-        pytest.skip("a C++ compiler is missing: sudo apt-get install g++")
-    return found
-
-
 def build_plugin(folder: Path, sources: Path = SOURCES, *options: str) -> Path:
-    """The plugin built in a folder; one build at a time, and none where it is there already."""
-    program = cmake()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        plugin = folder / "MIVE.ofx.bundle" / "Contents" / "Linux-x86-64" / "MIVE.ofx"
-        if not plugin.exists():
-            quiet = {"check": True, "stdout": subprocess.DEVNULL}
-            subprocess.run([program, "-S", sources, "-B", folder, "-Wno-dev", *options], **quiet)
-            subprocess.run(["nice", "-n", "10", program, "--build", folder, "-j1"], **quiet)
-        return plugin
+    """The plugin built in a folder, unless it is there already."""
+    return native.build(folder, sources, "MIVE.ofx.bundle/Contents/Linux-x86-64/MIVE.ofx", *options)
 
 
 @pytest.fixture(scope="session")
@@ -55,11 +33,7 @@ def build() -> Build:
     """``build("-DMIVE_SANITIZE=ON")``: the plugin built with these options, kept under build/ for the same sources."""
 
     def make(*options: str) -> Path:
-        digest = hashlib.sha256(repr(options).encode())
-        for path in sorted(SOURCES.rglob("*")):
-            if path.is_file():
-                digest.update(path.name.encode() + path.read_bytes())
-        return build_plugin(REPOSITORY / "build" / "tests" / digest.hexdigest()[:16], SOURCES, *options)
+        return build_plugin(native.folder_of(SOURCES, *options), SOURCES, *options)
 
     return make
 

@@ -9,15 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.native import tool
 from tests.plugin.conftest import REPOSITORY, SOURCES, build_plugin
 
 OLDEST_GLIBC = (2, 28)
-
-
-def _tool(*command: str | Path) -> str:
-    if shutil.which(str(command[0])) is None:
-        pytest.skip(f"{command[0]} is missing: sudo apt-get install binutils")
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_the_bundle_is_laid_out_as_hosts_expect(plugin: Path) -> None:
@@ -25,32 +20,32 @@ def test_the_bundle_is_laid_out_as_hosts_expect(plugin: Path) -> None:
 
 
 def test_only_the_three_functions_of_the_api_are_exported(plugin: Path) -> None:
-    names = [line.split()[-1] for line in _tool("nm", "-D", "--defined-only", plugin).splitlines()]
+    names = [line.split()[-1] for line in tool("nm", "-D", "--defined-only", plugin).splitlines()]
     assert sorted(names) == ["OfxGetNumberOfPlugins", "OfxGetPlugin", "OfxSetHost"]
 
 
 def test_nothing_but_glibc_is_needed(plugin: Path) -> None:
-    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", _tool("readelf", "-d", plugin))
+    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", tool("readelf", "-d", plugin))
     assert set(needed) <= {"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2"}
-    assert not re.search(r"R(UN)?PATH", _tool("readelf", "-d", plugin))
+    assert not re.search(r"R(UN)?PATH", tool("readelf", "-d", plugin))
 
 
 def test_no_symbol_is_newer_than_the_oldest_glibc(plugin: Path) -> None:
-    versions = re.findall(r"GLIBC_([0-9.]+)", _tool("readelf", "-V", plugin))
+    versions = re.findall(r"GLIBC_([0-9.]+)", tool("readelf", "-V", plugin))
     newest = max(tuple(map(int, version.split("."))) for version in versions)
     assert newest <= OLDEST_GLIBC
-    assert "GLIBCXX" not in _tool("readelf", "-V", plugin)
+    assert "GLIBCXX" not in tool("readelf", "-V", plugin)
 
 
 def test_it_is_stripped_and_names_no_folder_of_its_builder(plugin: Path) -> None:
-    assert ".symtab" not in _tool("readelf", "-S", plugin)
+    assert ".symtab" not in tool("readelf", "-S", plugin)
     assert str(REPOSITORY).encode() not in plugin.read_bytes()
 
 
 def test_the_stack_cannot_be_executed_nor_the_table_of_calls_rewritten(plugin: Path) -> None:
-    assert re.search(r"GNU_STACK.* RW  ", _tool("readelf", "-lW", plugin))
-    assert "GNU_RELRO" in _tool("readelf", "-lW", plugin)
-    assert re.search(r"FLAGS.* NOW", _tool("readelf", "-d", plugin))
+    assert re.search(r"GNU_STACK.* RW  ", tool("readelf", "-lW", plugin))
+    assert "GNU_RELRO" in tool("readelf", "-lW", plugin)
+    assert re.search(r"FLAGS.* NOW", tool("readelf", "-d", plugin))
 
 
 @pytest.mark.slow
@@ -93,5 +88,5 @@ def test_exceptions_unwind_with_the_stand_ins_for_new_symbols(plugin: Path, tmp_
     hide.write_text("{ global: caught; local: *; };")
     command = ["c++", *flags, f"-Wl,--version-script={hide}", source, SOURCES / "src" / "old_glibc.cpp", "-o", library]
     subprocess.run(command, check=True)
-    assert not re.search("_dl_find_object|pthread_once", _tool("nm", "-D", library))
+    assert not re.search("_dl_find_object|pthread_once", tool("nm", "-D", library))
     assert ctypes.CDLL(str(library)).caught(3) == 4

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.native import sanitizer_runtime
 from tests.plugin.conftest import REPOSITORY, Build
 
 SKIPPED = (
@@ -18,14 +19,6 @@ SKIPPED = (
 """They look at the file or at the memory of the process, run elsewhere, or take too long."""
 
 
-def _runtime(name: str) -> Path:
-    found = subprocess.run(["c++", f"-print-file-name={name}"], check=True, capture_output=True, text=True)
-    path = Path(found.stdout.strip())
-    if not path.is_absolute():
-        pytest.skip(f"{name} is missing: the compiler has no sanitizers")
-    return path.resolve()
-
-
 @pytest.mark.slow
 def test_the_plugin_s_tests_with_sanitizers(build: Build, tmp_path: Path) -> None:
     plugin = build("-DMIVE_SANITIZE=ON")
@@ -33,7 +26,7 @@ def test_the_plugin_s_tests_with_sanitizers(build: Build, tmp_path: Path) -> Non
     environment = {
         **os.environ,
         "MIVE_TEST_PLUGIN": str(plugin),
-        "LD_PRELOAD": f"{_runtime('libasan.so')}:{_runtime('libstdc++.so')}",
+        "LD_PRELOAD": f"{sanitizer_runtime('libasan.so')}:{sanitizer_runtime('libstdc++.so')}",
         # Python leaks on purpose: a leak does not end the run, and only the plugin's own are looked for below. Naming
         # the functions of all the others would take minutes.
         "ASAN_OPTIONS": f"detect_leaks=1:exitcode=99:symbolize=0:log_path={log}",
