@@ -10,7 +10,10 @@ from tests.networks import sd15
 from mive.request import EditRequest, Instance, Settings
 from mive.toyworld import random_scene
 from mive.toyworld.clip import write_clip
+from mive_trt import plugin_library
 from mive_trt.executors import VARIABLE
+from mive_trt.flavour import installed
+from mive_trt.plugin_library import Plugins, find_plugins
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +42,16 @@ def edit(saved: Path, tmp_path_factory: pytest.TempPathFactory) -> EditRequest:
 def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime stands in for TensorRT."""
     monkeypatch.setenv(VARIABLE, "onnxruntime")
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Plugins:
+    """The library of plugins, built for these sources and registered with TensorRT."""
+    pytest.importorskip("tensorrt_rtx_bindings")
+    pytest.importorskip("triton")
+    from tests.trt.plugin_host import library
+
+    monkeypatch.setenv(plugin_library.VARIABLE, str(library()))
+    found, obstacle = find_plugins(installed())
+    assert found is not None, obstacle
+    return found

@@ -13,7 +13,12 @@ from torch import Tensor
 
 from mive_trt.nodes import DOMAIN, FLOW, IPR, OPSET, PLUGIN_VERSION, bodies
 
-_TYPES = {torch.float32: TensorProto.FLOAT, torch.bool: TensorProto.BOOL, torch.int32: TensorProto.INT32}
+_TYPES = {
+    torch.float32: TensorProto.FLOAT,
+    torch.float16: TensorProto.FLOAT16,
+    torch.bool: TensorProto.BOOL,
+    torch.int32: TensorProto.INT32,
+}
 PLUGIN = {"plugin_version": PLUGIN_VERSION, "plugin_namespace": DOMAIN}
 
 
@@ -23,7 +28,7 @@ def write_program(op: str, inputs: Mapping[str, Tensor], file: Path, **attribute
     values = [helper.make_tensor_value_info(name, _TYPES[x.dtype], x.shape) for name, x in inputs.items()]
     first = next(iter(inputs.values()))
     graph = helper.make_graph(
-        [node], "small", values, [helper.make_tensor_value_info("h", TensorProto.FLOAT, first.shape)]
+        [node], "small", values, [helper.make_tensor_value_info("h", _TYPES[first.dtype], first.shape)]
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)]
     model = helper.make_model(graph, opset_imports=opsets, functions=bodies(), ir_version=11)
@@ -59,11 +64,16 @@ def flow_inputs(items: int = 2, frames: int = 3, heads: int = 2, pixels: int = 8
     return {"q": q, "k": k, "v": v, "trajectories": paths}
 
 
-def write_ipr(file: Path) -> Path:
+def write_ipr(file: Path, dtype: torch.dtype = torch.float32) -> Path:
     """A program that is IPR alone."""
-    return write_program(IPR, ipr_inputs(), file, bounded=0)
+    return write_program(IPR, _cast(ipr_inputs(), dtype), file, bounded=0)
 
 
-def write_flow(file: Path) -> Path:
+def write_flow(file: Path, dtype: torch.dtype = torch.float32) -> Path:
     """A program that is flow-guided attention alone."""
-    return write_program(FLOW, flow_inputs(), file)
+    return write_program(FLOW, _cast(flow_inputs(), dtype), file)
+
+
+def _cast(inputs: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Queries, keys and values in a dtype."""
+    return {name: x.to(dtype) if x.dim() == 4 else x for name, x in inputs.items()}

@@ -26,6 +26,7 @@ def test_check_says_what_can_be_built_and_that_nothing_can_run(capfd: pytest.Cap
     assert told["tensorrt"].startswith("TensorRT for RTX")
     assert {"8.6", "8.9", "12.0"} <= set(told["builds_for"])
     assert told["gpu"] is not None or "no NVIDIA GPU" in told["obstacle"]
+    assert told["plugins"] == (told["plugins_obstacle"] == "")
 
 
 @pytest.mark.parametrize(
