@@ -88,17 +88,28 @@ def _flavour(name: Literal["tensorrt", "rtx"], trt: Any) -> Flavour:
     return Flavour(name, str(trt.__version__), trt, Logger())
 
 
-def _load_libraries() -> None:
-    """Load them under the names that the bindings and the libraries themselves look for."""
-    places = importlib.import_module(_LIBRARIES).__path__
+def links_folder() -> Path:
+    """A folder of links to TensorRT for RTX's libraries, where onnxruntime's package brought them; empty elsewhere."""
     folder = default_cache() / "tensorrt"
     folder.mkdir(parents=True, exist_ok=True)
+    places = importlib.import_module(_LIBRARIES).__path__ if find_spec(_LIBRARIES) else ()
     for name in _NAMES:
-        real = next(file for place in places for file in Path(place).glob(f"{name}.*.*"))
-        for link in (folder / name, folder / f"{name}.1"):
-            if link.resolve() != real.resolve():
-                link.unlink(missing_ok=True)
-                link.symlink_to(real)
-        # The parser looks for the name without a version when it meets a plugin.
+        for real in (file for place in places for file in Path(place).glob(f"{name}.*.*")):
+            for link in (folder / name, folder / f"{name}.1"):
+                link_to(real, link)
+    return folder
+
+
+def link_to(real: Path, link: Path) -> None:
+    """Have a link lead to a file."""
+    if link.resolve() != real.resolve():
+        link.unlink(missing_ok=True)
+        link.symlink_to(real.resolve())
+
+
+def _load_libraries() -> None:
+    """Load them under the names that the bindings and the libraries themselves look for."""
+    folder = links_folder()
+    for name in _NAMES:
         for link in (folder / f"{name}.1", folder / name):
             ctypes.CDLL(str(link), mode=ctypes.RTLD_GLOBAL)

@@ -12,8 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from mive.doctor import default_cache
-from mive_trt.flavour import Capability, Flavour
+from mive_trt.flavour import Capability, Flavour, link_to, links_folder
 from mive_trt.nodes import PLUGIN_VERSION
 
 VARIABLE: Final = "MIVE_TRT_PLUGINS"
@@ -73,7 +72,9 @@ def find_plugins(flavour: Flavour) -> tuple[Plugins | None, str]:
     if file is None:
         build = "cmake -S mive_trt/plugins -B build/plugins && cmake --build build/plugins"
         return None, f'this installation has no {LIBRARY}: use a wheel for Linux, or build it with "{build}"'
-    link = _beside_tensorrt(file)
+    # The library looks for TensorRT in the folder that it was loaded from.
+    link = links_folder() / LIBRARY
+    link_to(file, link)
     try:
         library = ctypes.CDLL(str(link))
         library.mive_plugins_version.restype = ctypes.c_char_p
@@ -116,13 +117,3 @@ def usable_plugins(flavour: Flavour, capabilities: Sequence[Capability]) -> tupl
     plugins, obstacle = find_plugins(flavour)
     obstacle = obstacle or compiling_obstacle(tuple(capabilities))
     return (None, obstacle) if obstacle else (plugins, "")
-
-
-def _beside_tensorrt(file: Path) -> Path:
-    """A link in the folder of TensorRT's links, from where the library finds them."""
-    link = default_cache() / "tensorrt" / LIBRARY
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if link.resolve() != file.resolve():
-        link.unlink(missing_ok=True)
-        link.symlink_to(file.resolve())
-    return link

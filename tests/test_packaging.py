@@ -22,17 +22,19 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> N
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    packages = (REPOSITORY / "backend" / "mive", REPOSITORY / "plugin_bridge" / "mive_bridge")
+    packages = (REPOSITORY / "backend" / "mive", REPOSITORY / "mive_trt", REPOSITORY / "plugin_bridge" / "mive_bridge")
+    compiled = REPOSITORY / "mive_trt" / "plugins"
     expected = {
         path.relative_to(package.parent).as_posix()
         for package in packages
         for path in package.rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.suffix != ".pyc" and compiled not in path.parents
     }
     script = REPOSITORY / "plugin_bridge" / "resolve"
     expected |= {f"mive/plugin/resolve/{path.relative_to(script).as_posix()}" for path in script.rglob("*.py")}
     if shutil.which("cmake") and shutil.which("c++"):
         expected.add("mive/plugin/MIVE.ofx.bundle/Contents/Linux-x86-64/MIVE.ofx")
+        expected.add("mive_trt/libmive_trt_plugins.so")
         assert wheel.name.endswith("-py3-none-manylinux_2_28_x86_64.whl")
     metadata = f"mive-{mive.__version__}.dist-info"
     assert {name for name in names if not name.startswith(metadata)} == expected
