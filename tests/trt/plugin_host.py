@@ -10,10 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import torch
 from tests import native
 from tests.trt.cubin_table import parameter_table
 from tests.trt.small import flow_inputs, ipr_inputs
+
+pytest.importorskip("triton")
 
 from mive.attention.machine_code import machine_code
 from mive_trt.cubins import Node, pack, work_of

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.skipif(not find_spec("tensorrt_rtx_bindings"), reason="
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("MIVE_CACHE", str(tmp_path / "cache"))
+    # Room for a table's rows.
+    monkeypatch.setenv("COLUMNS", "160")
     return tmp_path / "cache"
 
 
@@ -34,6 +36,7 @@ def test_check_says_what_can_be_built_and_that_nothing_can_run(capfd: pytest.Cap
     [
         (["--gpu", "ada"], 2, "compute capability"),
         (["--gpu", "9.0"], 6, "9.0"),
+        (["--gpu", "9.0", "--no-plugins"], 6, "9.0"),
         (["--gpu", "8.9", "--clip-size", "large"], 2, "WIDTHxHEIGHT"),
         (["--gpu", "8.9", "--precision", "bf16"], 2, "fp16 or fp32"),
         (["--gpu", "8.9", "--bundle", "nowhere"], 4, "nowhere"),

@@ -14,8 +14,6 @@ from tests.trt.plugin_host import STREAM, WORKSPACE, Launched, node_of, number, 
 from tests.trt.small import flow_inputs, ipr_inputs
 from torch import Tensor
 
-pytest.importorskip("triton")
-
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_attention
 from mive.attention.launch import Launch

@@ -7,8 +7,6 @@ from pathlib import Path
 import pytest
 from tests.trt.plugin_host import Run, node_of, run
 
-pytest.importorskip("triton")
-
 from mive_trt.nodes import FLOW, IPR
 
 AMPERE, ADA, BLACKWELL = (8, 6), (8, 9), (12, 0)
