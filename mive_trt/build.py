@@ -71,7 +71,9 @@ def build_engine(
     names = names_of(capabilities, flavour)
     builder = trt.Builder(flavour.logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    custom = _parse(flavour, program, network, plugins is not None)
+    # The network's weights are the parser's.
+    parser = trt.OnnxParser(network, flavour.logger)
+    custom = _parse(flavour, program, parser, plugins is not None)
     config = builder.create_builder_config()
     config.progress_monitor = _monitor(trt, told)
     if names:
@@ -109,9 +111,8 @@ def names_of(capabilities: Sequence[Capability], flavour: Flavour) -> list[str]:
     return [known[capability] for capability in capabilities]
 
 
-def _parse(flavour: Flavour, program: Path, network: Any, plugins: bool) -> int:
-    """Read a program into a network; how many custom nodes it has."""
-    parser = flavour.trt.OnnxParser(network, flavour.logger)
+def _parse(flavour: Flavour, program: Path, parser: Any, plugins: bool) -> int:
+    """Read a program into the parser's network; how many custom nodes it has."""
     try:
         model = onnx.load(program, load_external_data=False)
     except DecodeError as error:
