@@ -195,7 +195,7 @@ def test_a_variation_stays_inside_the_mattes(shot: Path, bundle: Path) -> None:
     noisiest = torch.zeros(3, 4, 8, 8)
     masks = torch.zeros(2, 3, 1, 8, 8)
     masks[0, ..., :4], masks[1, ..., 6:] = 1, 1
-    initial = editor._initial(noisiest, masks, asked.instances)
+    initial = editor._initial({editor.grids.sampling[0]: noisiest}, masks)
     assert initial is not None
     assert torch.equal((initial != 0).all(2, keepdim=True), masks.bool())
 

@@ -30,12 +30,13 @@ from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
 from mive.sampling import Edits, Inverted, Sampler, State, invert
 from mive.schedule import Grids, Plan, make_grids, make_plan
 from mive.settings import EngineName
+from mive.sketch import Sketcher
 from mive.windows import make_windows
 
 Pixels = NDArray[np.float32]
 T = TypeVar("T")
 Teller = Callable[[str, int, int], None]
-Shower = Callable[[int, int, Callable[[], list[Preview]]], None]
+Shower = Callable[[int, int, Iterator[Preview]], None]
 
 _INVERTING = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The parts of a bundle that have a say in inverted latents."""
@@ -193,23 +194,38 @@ class Editor:
         conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
         tell("conditions", 1, 1)
         self.clock.lap("conditions")
-        inverted = self._inverted(small, lambda done, total: tell("inversion", done, total))
+        key = self._inversion_key(small)
+        inverted = self._kept_inversion(key)
+        z_0 = self.engine.encode(small) if inverted is None else inverted[None]
+        sampler = self._sampler(conditions, z_0)
+        look = None if show is None else _Look(WindowPreview(small, z_0, sampler.masks), show)
+        if inverted is not None:
+            tell("inversion", 1, 1)
+        else:
+            # With TensorRT, programs for single frames would have to be built first.
+            if look is not None and state is None and self.engine.name == "torch":
+                sketcher = Sketcher(sampler, self.settings.seed, lambda: tell("conditions", 1, 1))
+                look.before(partial(sketcher.sketch, z_0), self.plan)
+                self.clock.lap("sketch")
+            inverted = invert(z_0, self.grids, sampler.schedule, self.engine, progress=partial(tell, "inversion"))
+            self.cache.save(key, inverted)
         self.clock.lap("inversion")
-        sampler = self._sampler(conditions, inverted)
-        look = None if show is None else WindowPreview(small, inverted, sampler.masks)
+        sampler = replace(sampler, inverted=inverted, initial=self._initial(inverted, sampler.masks))
+        return self._sample(sampler, tell, state, keep, look)
+
+    def _sample(
+        self, sampler: Sampler, tell: Teller, state: State | None, keep: Callable[[State], None], look: _Look | None
+    ) -> Tensor:
         z_0 = None if state is None else state.fused
         for reached in sampler.run(self.plan, state):
             keep(reached)
             tell("sampling", reached.position, len(self.plan))
-            if show is not None and look is not None:
-                show(reached.position, len(self.plan), partial(self._look, look, reached))
+            if look is not None:
+                look.after(reached, sampler, self.plan)
             z_0 = reached.fused
         self.clock.lap("sampling")
         assert z_0 is not None, "a plan ends with fused latents"
         return z_0
-
-    def _look(self, look: WindowPreview, state: State) -> list[Preview]:
-        return look.after(self.plan[state.position - 1], state, self.grids, self.engine.bundle.schedule)
 
     def _model_frames(self, clip: Clip, part: FrameRange) -> Pixels:
         size = model_size(
@@ -226,8 +242,8 @@ class Editor:
             return np.ones((1, *alpha.shape[1:]), np.float32)
         return alpha
 
-    def _inverted(self, small: Pixels, tell: Callable[[int, int], None]) -> Inverted:
-        key = inversion_key(
+    def _inversion_key(self, small: Pixels) -> str:
+        return inversion_key(
             small,
             files={name: digest for name, digest in self.hashes.items() if name.split("/")[0] in _INVERTING},
             grids=self.grids,
@@ -235,17 +251,14 @@ class Editor:
             device=self.engine.device.type,
             engine=self.engine.name,
         )
-        kept = self.cache.load(key)
-        if kept is not None:
-            tell(1, 1)
-            return {t: z.to(self.engine.device) for t, z in kept.items()}
-        z_0 = self.engine.encode(small)
-        inverted = invert(z_0, self.grids, self.engine.bundle.schedule, self.engine, progress=tell)
-        self.cache.save(key, inverted)
-        return inverted
 
-    def _sampler(self, conditions: Conditions, inverted: Inverted) -> Sampler:
-        settings, z_0 = self.settings, inverted[None]
+    def _kept_inversion(self, key: str) -> Inverted | None:
+        kept = self.cache.load(key)
+        return None if kept is None else {t: z.to(self.engine.device) for t, z in kept.items()}
+
+    def _sampler(self, conditions: Conditions, z_0: Tensor) -> Sampler:
+        """A sampler that has yet to be given inverted latents."""
+        settings = self.settings
         masks = conditions.masks[z_0.shape[-2], z_0.shape[-1]].float()[:, :, None].to(z_0.device)
         chosen = _instances(self.request, settings)
         edits = Edits(
@@ -257,23 +270,20 @@ class Editor:
             lambda_s=settings.lambda_s,
             per_forward=settings.instances_per_forward,
         )
-        return Sampler(
-            self.engine, self.engine.bundle.schedule, self.grids, edits, conditions, masks, inverted,
-            self._initial(inverted[self.grids.sampling[0]], masks, chosen),
-        )  # fmt: skip
+        return Sampler(self.engine, self.engine.bundle.schedule, self.grids, edits, conditions, masks, {None: z_0})
 
-    def _initial(self, noisiest: Tensor, masks: Tensor, chosen: Sequence[Instance]) -> Tensor | None:
+    def _initial(self, inverted: Inverted, masks: Tensor) -> Tensor | None:
         """First latents per instance where a variation is asked for: seeded noise mixed in, variance kept.
 
         Args:
-            noisiest: [N, C, h, w], z̃ at the first sampling timestep; it stays outside an instance's mask.
+            inverted: z̃; its noisiest stays outside an instance's mask.
             masks: [M, N, 1, h, w].
         """
-        share = self.settings.variation
+        share, noisiest = self.settings.variation, inverted[self.grids.sampling[0]]
         if share == 0:
             return None
         mixed = []
-        for instance, m in zip(chosen, masks, strict=True):
+        for instance, m in zip(_instances(self.request, self.settings), masks, strict=True):
             generator = torch.Generator().manual_seed(_own(instance.seed, self.settings.seed))
             # One frame's noise for all frames, so that the variation does not flicker.
             noise = torch.randn(noisiest.shape[1:], generator=generator).to(noisiest.device)
@@ -334,16 +344,34 @@ def _teller(report: Report, number: int, count: int) -> Teller:
     return tell
 
 
+@dataclass(frozen=True)
+class _Look:
+    """Shows how a window gets on."""
+
+    preview: WindowPreview
+    show: Shower
+
+    def before(self, sketch: Callable[[int, int], Tensor], plan: Plan) -> None:
+        self.show(0, len(plan), self.preview.before(sketch))
+
+    def after(self, state: State, sampler: Sampler, plan: Plan) -> None:
+        step = plan[state.position - 1]
+        seen = self.preview.after(step, state, sampler.inverted, sampler.grids, sampler.schedule)
+        self.show(state.position, len(plan), seen)
+
+
 def _shower(previews: Previews, first: int, number: int, count: int) -> Shower:
     """Tells a window's previews every so many of its steps, in the numbers of the whole edit.
+
+    Sketches are for the first window alone: when another begins, its instances have been seen as they become.
 
     Args:
         first: the window's first frame, counted from the first edited one.
     """
 
-    def show(done: int, total: int, make: Callable[[], list[Preview]]) -> None:
-        if done % previews.every == 0:
-            for preview in make():
+    def show(done: int, total: int, made: Iterator[Preview]) -> None:
+        if done % previews.every == 0 and (done > 0 or number == 1):
+            for preview in made:
                 shown = replace(preview, frame=first + preview.frame)
                 previews.tell(shown, (number - 1) * total + done, count * total)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -42,7 +42,7 @@ class Previews:
 
     Attributes:
         every: steps of the plan between two of them, 1 or more.
-        tell: given each preview with the steps done and all steps, both over all windows.
+        tell: given each preview with the steps done and all steps, both over all windows; sketches come after step 0.
     """
 
     every: int
@@ -58,32 +58,41 @@ class WindowPreview:
 
     Args:
         pixels: [N, H, W, 3] in 0..1, the window at model size.
-        inverted: z̃ by timestep.
+        z_0: [N, C, h, w], their latents.
         masks: [M, N, 1, h, w].
     """
 
-    def __init__(self, pixels: NDArray[np.float32], inverted: Inverted, masks: Tensor) -> None:
-        self._inverted = inverted
+    def __init__(self, pixels: NDArray[np.float32], z_0: Tensor, masks: Tensor) -> None:
         self._masks = masks[:, :, 0].bool().cpu().numpy()
         # An instance is shown where most of it is seen.
-        self._frames = [int(mask.sum((1, 2)).argmax()) for mask in self._masks]
-        self._fit = _fit_colours(pixels, inverted[None])
+        best = [int(mask.sum((1, 2)).argmax()) for mask in self._masks]
+        self._frames = {index: frame for index, frame in enumerate(best) if self._masks[index, frame].any()}
+        self._fit = _fit_colours(pixels, z_0)
 
-    def after(self, step: PlanStep, state: State, grids: Grids, schedule: NoiseSchedule) -> list[Preview]:
-        """A preview of every instance after a sampling step, none after others and of instances that are not seen."""
+    def before(self, sketch: Callable[[int, int], Tensor]) -> Iterator[Preview]:
+        """A preview of every instance that is seen, from sketches.
+
+        Args:
+            sketch: makes ẑ_0 [C, h, w] of an instance in a frame.
+        """
+        for index, frame in self._frames.items():
+            yield self._preview(index, frame, sketch(index, frame))
+
+    def after(
+        self, step: PlanStep, state: State, inverted: Inverted, grids: Grids, schedule: NoiseSchedule
+    ) -> Iterator[Preview]:
+        """A preview of every instance that is seen after a sampling step, none after others."""
         if not isinstance(step, (Lps, Nps)):
-            return []
+            return
         t = grids.before(step.s)
-        previews = []
-        for index, (mask, frame) in enumerate(zip(self._masks, self._frames, strict=True)):
-            if not mask[frame].any():
-                continue
+        for index, frame in self._frames.items():
             z = state.fused if state.instances is None else state.instances[index]
             assert z is not None
-            change = (z[frame] - self._inverted[t][frame]) / schedule.alpha(t) ** 0.5
-            image = self._colours(self._inverted[None][frame] + change)
-            previews.append(Preview(index, frame, _enlarged(image[_around(mask[frame])])))
-        return previews
+            change = (z[frame] - inverted[t][frame]) / schedule.alpha(t) ** 0.5
+            yield self._preview(index, frame, inverted[None][frame] + change)
+
+    def _preview(self, index: int, frame: int, z_0: Tensor) -> Preview:
+        return Preview(index, frame, _enlarged(self._colours(z_0)[_around(self._masks[index, frame])]))
 
     def _colours(self, z: Tensor) -> NDArray[np.float32]:
         """Latents [C, h, w] to colours [h, w, 3] in 0..1."""
