@@ -10,49 +10,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tests.networks import sd15
 
 from mive.cache import InversionCache
 from mive.edit import EditResult, run_edit
 from mive.editor import Checkpoint, Editor
 from mive.errors import MatteError, MediaError, OutputError
 from mive.manifest import read_manifest
-from mive.media import open_clip, open_mattes, open_writer
-from mive.media.info import ClipInfo
+from mive.media import open_clip, open_mattes
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
 ONE = FrameRange(0, 0)
 QUICK = Settings(preset="draft", steps=2, inversion_steps=4, model_size=64, guidance=2.0)
-
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sd15.save_sd15(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture(scope="session")
-def shot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six frames of 96 × 64 with two moving squares; the second leaves the frame after the third."""
-    from fractions import Fraction
-
-    folder = tmp_path_factory.mktemp("shot")
-    rng = np.random.default_rng(0)
-    ground = rng.integers(60, 180, (64, 96, 3), dtype=np.uint8)
-    info = ClipInfo(path=folder / "clip.mkv", width=96, height=64, frames=6, rate=Fraction(24))
-    flat = ClipInfo(path=folder / "mattes", width=96, height=64, frames=6, rate=Fraction(24))
-    whole = FrameRange(0, 5)
-    with open_writer(folder / "clip.mkv", info, whole) as clip, open_writer(folder / "mattes", flat, whole) as mattes:
-        for t in range(6):
-            ids = np.zeros((64, 96), np.uint8)
-            ids[10:34, 8 + 3 * t : 32 + 3 * t] = 1
-            if t < 3:
-                ids[36:60, 60:84] = 2
-            frame = ground.copy()
-            frame[ids == 1], frame[ids == 2] = (200, 40, 40), (40, 60, 200)
-            clip.write(frame)
-            mattes.write(np.repeat(ids[..., None], 3, 2))
-    return folder
 
 
 def request(shot: Path, bundle: Path, **changes: object) -> EditRequest:

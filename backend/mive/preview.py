@@ -54,7 +54,7 @@ class WindowPreview:
 
     The source has taken the same noise as the edit, so at every timestep what the two latents differ by is the change:
     z_0 + (ẑ_t - z̃_t) / √ᾱ_t. It grows from nothing to the edit as t falls. Colours come from a linear fit of the
-    window's own pixels to its own latents, which serves any VAE.
+    window's own pixels to its own latents, which serves any VAE. Outside the instance a preview shows the source.
 
     Args:
         pixels: [N, H, W, 3] in 0..1, the window at model size.
@@ -63,11 +63,14 @@ class WindowPreview:
     """
 
     def __init__(self, pixels: NDArray[np.float32], z_0: Tensor, masks: Tensor) -> None:
-        self._masks = masks[:, :, 0].bool().cpu().numpy()
-        # An instance is shown where most of it is seen.
-        best = [int(mask.sum((1, 2)).argmax()) for mask in self._masks]
-        self._frames = {index: frame for index, frame in enumerate(best) if self._masks[index, frame].any()}
         self._fit = _fit_colours(pixels, z_0)
+        self._frames: dict[int, int] = {}
+        self._places: dict[int, _Place] = {}
+        for index, mask in enumerate(masks[:, :, 0].float().cpu().numpy()):
+            # An instance is shown where most of it is seen.
+            frame = int(mask.sum((1, 2)).argmax())
+            if mask[frame].any():
+                self._frames[index], self._places[index] = frame, _Place(pixels[frame], mask[frame])
 
     def before(self, sketch: Callable[[int, int], Tensor]) -> Iterator[Preview]:
         """A preview of every instance that is seen, from sketches.
@@ -92,7 +95,7 @@ class WindowPreview:
             yield self._preview(index, frame, inverted[None][frame] + change)
 
     def _preview(self, index: int, frame: int, z_0: Tensor) -> Preview:
-        return Preview(index, frame, _enlarged(self._colours(z_0)[_around(self._masks[index, frame])]))
+        return Preview(index, frame, self._places[index].show(self._colours(z_0)))
 
     def _colours(self, z: Tensor) -> NDArray[np.float32]:
         """Latents [C, h, w] to colours [h, w, 3] in 0..1."""
@@ -113,17 +116,29 @@ def _with_one(x: Tensor) -> Tensor:
     return torch.cat([x, torch.ones_like(x[..., :1])], -1)
 
 
-def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns of a mask [h, w] and its surroundings."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return (
-        slice(max(rows[0] - _MARGIN, 0), rows[-1] + _MARGIN + 1),
-        slice(max(columns[0] - _MARGIN, 0), columns[-1] + _MARGIN + 1),
-    )
+class _Place:
+    """Where an instance is in its frame, and what is around it there.
 
+    Args:
+        frame: [H, W, 3] in 0..1.
+        mask: float [h, w], 0 or 1, with any.
+    """
 
-def _enlarged(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    scale = LONGEST_SIDE // max(image.shape[:2]) or LONGEST_SIDE / max(image.shape[:2])
-    size = (max(int(image.shape[1] * scale), 1), max(int(image.shape[0] * scale), 1))
-    large = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
-    return np.asarray(np.clip(large * 255 + 0.5, 0, 255), np.uint8)
+    def __init__(self, frame: NDArray[np.float32], mask: NDArray[np.float32]) -> None:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        top, bottom = max(rows[0] - _MARGIN, 0), min(rows[-1] + _MARGIN + 1, mask.shape[0])
+        left, right = max(columns[0] - _MARGIN, 0), min(columns[-1] + _MARGIN + 1, mask.shape[1])
+        self._part = (slice(top, bottom), slice(left, right))
+        height, width = bottom - top, right - left
+        scale = LONGEST_SIDE // max(height, width) or LONGEST_SIDE / max(height, width)
+        self._size = (max(int(width * scale), 1), max(int(height * scale), 1))
+        down, across = frame.shape[0] // mask.shape[0], frame.shape[1] // mask.shape[1]
+        source = frame[top * down : bottom * down, left * across : right * across]
+        self._source = cv2.resize(source, self._size, interpolation=cv2.INTER_AREA)
+        self._alpha = cv2.resize(mask[self._part], self._size, interpolation=cv2.INTER_LINEAR)[..., None]
+
+    def show(self, colours: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Colours [h, w, 3] in 0..1 of the whole frame, at this place and over the source, [height, width, 3]."""
+        edited = np.clip(cv2.resize(colours[self._part], self._size, interpolation=cv2.INTER_CUBIC), 0, 1)
+        mixed = self._source + self._alpha * (edited - self._source)
+        return np.asarray(mixed * 255 + 0.5, np.uint8)

@@ -47,7 +47,8 @@ class PreviewSheet:
         with contextlib.suppress(OSError):
             private_folder(self._path.parent)
             write_whole(self._path, (data.tobytes(),))
-            self._line = f"Preview after step {preview.done} of {preview.total}: {self._path}"
+            step = f"after step {preview.done} of {preview.total}" if preview.done else "from a quick sketch"
+            self._line = f"Preview {step}: {self._path}"
 
     def remove(self) -> None:
         """Takes it away. Blocks."""
