@@ -118,7 +118,6 @@ class Library:
     def _load_beside(self, file: Path) -> Program:
         """Load a program; where it does not fit beside the others, in their place."""
         assert self._executor is not None, "only a library that runs programs loads them"
-        assert self._executor is not None, "programs are only run with an executor"
         try:
             return self._executor.load(file)
         except OutOfMemory:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
@@ -26,6 +27,20 @@ from mive.training.text import write_tokenizer
 TEXT_WIDTH = 32
 LEVELS = (32, 64, 64, 64)
 DOWN = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
+_WIDE: Final = {"block_out_channels": (320, 640, 1280, 1280), "cross_attention_dim": 768, "norm_num_groups": 32}
+FULL: Final[Mapping[str, Mapping[str, Any]]] = {
+    "unet": _WIDE,
+    "controlnet": {**_WIDE, "conditioning_embedding_out_channels": (16, 32, 96, 256)},
+    "vae": {"block_out_channels": (128, 256, 512, 512), "norm_num_groups": 32},
+    "text_encoder": {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "projection_dim": 768,
+    },
+}
+"""What makes the parts as large as Stable Diffusion 1.5's."""
 UP = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
 
 
@@ -73,14 +88,17 @@ def vae(**changes: Any) -> AutoencoderKL:
     return AutoencoderKL(**{**config, **changes})
 
 
-def text_config(tokenizer: CLIPTokenizer) -> CLIPTextConfig:
+def text_config(tokenizer: CLIPTokenizer, **changes: Any) -> CLIPTextConfig:
+    config: dict[str, Any] = {
+        "hidden_size": TEXT_WIDTH,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "projection_dim": 16,
+    }
     return CLIPTextConfig(
+        **{**config, **changes},
         vocab_size=len(tokenizer),
-        hidden_size=TEXT_WIDTH,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        projection_dim=16,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -120,18 +138,22 @@ def depth() -> DPTForDepthEstimation:
     )
 
 
-def save_sd15(folder: Path, prediction: str = "epsilon") -> Path:
+def save_sd15(folder: Path, prediction: str = "epsilon", *, full: bool = False) -> Path:
     """Saves a whole bundle with diffusers and transformers themselves, in float16, and returns it.
 
     It has no bundle.json, as no Stable Diffusion folder has one.
+
+    Args:
+        full: U-Net, ControlNet, VAE and text encoder have Stable Diffusion 1.5's true size: 2.8 GB.
     """
     torch.manual_seed(0)
     tokenizer = write_tokenizer(folder / "tokenizer")
+    size_of: Mapping[str, Mapping[str, Any]] = FULL if full else {}
     networks = {
-        "unet": unet(),
-        "controlnet": controlnet(),
-        "vae": vae(),
-        "text_encoder": CLIPTextModel(text_config(tokenizer)),
+        "unet": unet(**size_of.get("unet", {})),
+        "controlnet": controlnet(**size_of.get("controlnet", {})),
+        "vae": vae(**size_of.get("vae", {})),
+        "text_encoder": CLIPTextModel(text_config(tokenizer, **size_of.get("text_encoder", {}))),
         "depth": depth(),
         "clip": clip(tokenizer),
     }
