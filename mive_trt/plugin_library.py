@@ -64,7 +64,6 @@ class Plugins:
         return text.value.decode(errors="replace")
 
 
-@cache
 def find_plugins(flavour: Flavour) -> tuple[Plugins | None, str]:
     """The library, registered, or None and why there is none."""
     chosen = os.environ.get(VARIABLE)
@@ -72,6 +71,11 @@ def find_plugins(flavour: Flavour) -> tuple[Plugins | None, str]:
     if file is None:
         build = "cmake -S mive_trt/plugins -B build/plugins && cmake --build build/plugins"
         return None, f'this installation has no {LIBRARY}: use a wheel for Linux, or build it with "{build}"'
+    return _registered(flavour, file)
+
+
+@cache
+def _registered(flavour: Flavour, file: Path) -> tuple[Plugins | None, str]:
     # The library looks for TensorRT in the folder that it was loaded from.
     link = links_folder() / LIBRARY
     link_to(file, link)

@@ -13,7 +13,7 @@ import torch
 from tests.trt.small import write_flow, write_ipr
 
 from mive.errors import EngineError
-from mive_trt import plugin_library
+from mive_trt import plugin_library, tensorrt
 from mive_trt.buckets import Bucket
 from mive_trt.build import WithPlugins, build_engine
 from mive_trt.device import TensorRtExecutor
@@ -143,7 +143,7 @@ def test_a_library_that_is_missing_is_told_with_the_command_that_builds_it(
     flavour: Flavour, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(plugin_library.VARIABLE, str(tmp_path / "nothing.so"))
-    monkeypatch.setattr(plugin_library, "find_plugins", find_plugins.__wrapped__)
+    tensorrt._warn.cache_clear()
     assert [plugins_or_warn(flavour, [ADA]) for _ in range(2)] == [None, None]
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "without MIVE's plugins" in warning
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_library_is_told(flavour: Flavour, monkeypatch: pytest
     (tmp_path / "text.so").write_text("no library")
     monkeypatch.setenv(plugin_library.VARIABLE, str(tmp_path / "text.so"))
     monkeypatch.setenv("MIVE_CACHE", str(tmp_path))
-    found, obstacle = find_plugins.__wrapped__(flavour)
+    found, obstacle = find_plugins(flavour)
     assert found is None
     assert "text.so cannot be loaded" in obstacle
 
