@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib
 import logging
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,22 +91,37 @@ def _flavour(name: Literal["tensorrt", "rtx"], trt: Any) -> Flavour:
 
 
 def links_folder() -> Path:
-    """A folder of links to TensorRT for RTX's libraries, where onnxruntime's package brought them; empty elsewhere."""
-    folder = default_cache() / "tensorrt"
+    """A folder of links to TensorRT for RTX's libraries, where onnxruntime's package brought them; empty elsewhere.
+
+    Each installation has its own.
+    """
+    places = [Path(place) for place in importlib.import_module(_LIBRARIES).__path__] if find_spec(_LIBRARIES) else []
+    folder = default_cache() / "tensorrt" / _short_hash(places)
     folder.mkdir(parents=True, exist_ok=True)
-    places = importlib.import_module(_LIBRARIES).__path__ if find_spec(_LIBRARIES) else ()
     for name in _NAMES:
-        for real in (file for place in places for file in Path(place).glob(f"{name}.*.*")):
+        for real in (file for place in places for file in place.glob(f"{name}.*.*")):
             for link in (folder / name, folder / f"{name}.1"):
-                link_to(real, link)
+                _link(real, link)
     return folder
 
 
-def link_to(real: Path, link: Path) -> None:
-    """Have a link lead to a file."""
+def link_beside(file: Path) -> Path:
+    """A link to a library among those of `links_folder`; each file has its own."""
+    link = links_folder() / f"{_short_hash([file.resolve()])}-{file.name}"
+    _link(file, link)
+    return link
+
+
+def _short_hash(paths: Sequence[Path]) -> str:
+    return hashlib.sha256(repr(paths).encode()).hexdigest()[:12]
+
+
+def _link(real: Path, link: Path) -> None:
+    """Have a link lead to a file; other processes do the same at the same time."""
     if link.resolve() != real.resolve():
-        link.unlink(missing_ok=True)
-        link.symlink_to(real.resolve())
+        aside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+        aside.symlink_to(real.resolve())
+        aside.replace(link)
 
 
 def _load_libraries() -> None:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from mive_trt.flavour import Capability, Flavour, link_to, links_folder
+from mive_trt.flavour import Capability, Flavour, link_beside
 from mive_trt.nodes import PLUGIN_VERSION
 
 VARIABLE: Final = "MIVE_TRT_PLUGINS"
@@ -77,8 +77,7 @@ def find_plugins(flavour: Flavour) -> tuple[Plugins | None, str]:
 @cache
 def _registered(flavour: Flavour, file: Path) -> tuple[Plugins | None, str]:
     # The library looks for TensorRT in the folder that it was loaded from.
-    link = links_folder() / LIBRARY
-    link_to(file, link)
+    link = link_beside(file)
     try:
         library = ctypes.CDLL(str(link))
         library.mive_plugins_version.restype = ctypes.c_char_p
