@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +50,22 @@ def test_the_processor_is_always_among_torchs_devices() -> None:
     cpu = doctor.find_devices()[-1]
     assert cpu.name == "cpu"
     assert cpu.memory is None or cpu.memory > 2**20
+
+
+@pytest.mark.parametrize(("major", "slow"), [(7, "compute capability 8.0"), (8, "")])
+def test_a_gpu_without_the_kernels_is_told(monkeypatch: pytest.MonkeyPatch, major: int, slow: str) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("triton")
+    card = SimpleNamespace(major=major, name="a card", total_memory=2**34)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (major, 0))
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setenv("CC", "gcc")
+    gpu = doctor.find_devices()[0]
+    assert gpu.description == "a card"
+    assert slow in gpu.slow
+    assert bool(gpu.slow) == bool(slow)
 
 
 def test_request_manifest_and_doctor_need_no_torch() -> None:

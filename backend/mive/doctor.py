@@ -62,6 +62,8 @@ class Device:
     memory: int | None
     bf16: bool | None
     """Whether bfloat16 runs in hardware; ``None`` where that cannot be told."""
+    slow: str = ""
+    """Why a GPU runs without MIVE's attention kernels, empty where it has them or is no GPU."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,8 @@ def find_devices() -> tuple[Device, ...]:
     """The devices torch sees, the processor last; none where torch is missing or broken."""
     try:
         import torch
+
+        from mive.attention.kernels import obstacle
     except Exception:  # as above; find_package reports it
         return ()
     found = []
@@ -191,7 +195,8 @@ def find_devices() -> tuple[Device, ...]:
         properties = torch.cuda.get_device_properties(index)
         # Compute capability 8 (Ampere) is the first with bfloat16 units.
         bf16 = properties.major >= 8
-        found.append(Device(f"cuda:{index}", properties.name, properties.total_memory, bf16))
+        slow = obstacle(torch.device("cuda", index))
+        found.append(Device(f"cuda:{index}", properties.name, properties.total_memory, bf16, slow))
     if torch.backends.mps.is_available():
         found.append(Device("mps", "Apple GPU", None, None))
     found.append(Device("cpu", _cpu_name(), _physical_memory(), cpu_bf16()))

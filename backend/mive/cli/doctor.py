@@ -42,6 +42,8 @@ def _show(report: Report) -> None:
     machine.add_row("system", f"{report.system}, {report.cores} cores")
     for device in report.devices:
         machine.add_row(device.name, f"{device.description}{_memory(device.memory)}")
+        if device.slow:
+            machine.add_row("", f"slower than it could be: {device.slow}")
     free = f"{_size(report.cache.free)} free"
     machine.add_row("cache", f"{report.cache.path}, {free}")
     packages = Table("package", "version", show_edge=False)
