@@ -24,13 +24,15 @@ class PreviewSheet:
     """The newest preview of each instance, side by side in the order of their ids.
 
     Args:
-        path: of the PNG, which is there once there is a preview, and until :meth:`remove`.
+        path: of the PNG, which is there from the first preview until :meth:`remove`. One that a killed bridge left
+            there is removed.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._images: dict[int, Pixels] = {}
         self._line = ""
+        self.remove()
 
     @property
     def line(self) -> str:

@@ -68,7 +68,7 @@ class Preview(Event):
     Attributes:
         instance: its id.
         frame: index in the clip.
-        done, total: the step it was made after, and how many there are.
+        done, total: the step it was made after (0: a sketch, before the inversion), and how many there are.
         image: ``[h, w, 3]`` uint8, at most 256 pixels a side.
     """
 
