@@ -29,7 +29,7 @@ lint: $(VENV)/proto.stamp
 	$(BIN)/mypy
 
 test-slow: $(VENV)/proto.stamp
-	$(PYTEST) -m "slow and not soak"
+	$(PYTEST) -m "slow and not soak" --durations=15
 
 soak: $(VENV)/dev.stamp $(VENV)/proto.stamp
 	$(BIN)/python tests/soak_report.py docs/soak.md
