@@ -115,7 +115,7 @@ def test_a_glance_at_a_hanging_bridge_is_short(open_host: OpenHost, footage: Con
     bridge.twist = lambda request, answer: None
     start = time.monotonic()
     effect.set("seed", 4)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < SLACK
     assert effect.status == ""
 
 
@@ -290,7 +290,7 @@ def test_abort_in_the_middle_gives_the_thread_back(
     start = time.monotonic()
     host.abort = lambda: time.monotonic() - start > 0.3
     shown = effect.render(2)
-    assert 0.3 < time.monotonic() - start < 1.3
+    assert 0.3 < time.monotonic() - start < 0.3 + SLACK
     assert shown.status == 0
     np.testing.assert_array_equal(shown.pixels, footage(2))
 

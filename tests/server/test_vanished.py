@@ -73,7 +73,7 @@ def test_nobody_is_sent_to_a_server_that_ends(serve: Serve, record_property: Cal
     assert next(checks).status == NOT_SERVING
     took = time.monotonic() - started
     record_property("ms from SIGTERM to NOT_SERVING", round(1000 * took))
-    assert took < 1
+    assert took < 5
     code, _, retry = refusal(server.submit)
     assert code == grpc.StatusCode.UNAVAILABLE
     assert retry
