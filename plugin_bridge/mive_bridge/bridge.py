@@ -104,7 +104,7 @@ class Bridge:
             log.warning("a connection of another user, or one too many, is closed")
             connection.close()
             return
-        task = asyncio.create_task(Talk(Channel(connection), self._edits, self._touch).hold())
+        task = asyncio.create_task(Talk(Channel(connection), self._edits, self._servers, self._touch).hold())
         self._talks.add(task)
         task.add_done_callback(self._talks.discard)
 

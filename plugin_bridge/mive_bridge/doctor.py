@@ -14,13 +14,13 @@ from mive import __version__
 from mive.errors import MiveError
 from mive.plugin.doctor import Check
 from mive.plugin.places import places
+from mive_bridge.asking import Asking
 from mive_bridge.files import size_of
 from mive_bridge.logs import log_path
-from mive_bridge.messages import HEAD, MOST_BYTES, Malformed, Message, decode, encode
+from mive_bridge.messages import Malformed
 from mive_bridge.place import check_folder, check_socket, is_own_user, listening_process, socket_path
 from mive_bridge.servers import PROGRAM, tls_for
 from mive_bridge.settings import Settings, cache_folder, settings_path
-from mive_bridge.talk import PROTOCOL
 
 _LONGEST_SOCKET: Final = 107
 """Bytes of a Unix socket's path."""
@@ -93,7 +93,7 @@ def _bridge(path: Path) -> Check:
         if not is_own_user(connection):
             return Check("bridge", f"process {process} of another user listens at {path}", "Set MIVE_BRIDGE_SOCKET")
         try:
-            version = _greeted(connection)
+            version = Asking(connection, "doctor").version
         except TimeoutError:
             return Check("bridge", f"the bridge, process {process}, hangs", fix.replace("kill", "kill -9"))
         except (OSError, Malformed):
@@ -101,20 +101,6 @@ def _bridge(path: Path) -> Check:
     if version != __version__:
         return Check("bridge", f"process {process} is a bridge {version}, and this is {__version__}", fix)
     return Check("bridge", f"{version} is running, process {process}")
-
-
-def _greeted(connection: socket.socket) -> str:
-    """The version of the bridge at the other end.
-
-    Raises:
-        OSError, Malformed: there is none.
-    """
-    fields = {"id": "1", "protocol": str(PROTOCOL), "plugin": __version__, "host": "doctor", "pid": str(os.getpid())}
-    connection.sendall(encode(Message("hello", fields)))
-    (size,) = HEAD.unpack(connection.recv(HEAD.size, socket.MSG_WAITALL).ljust(HEAD.size, b"\xff"))
-    if size > MOST_BYTES:
-        raise Malformed("it says no greeting")
-    return decode(connection.recv(size, socket.MSG_WAITALL)).fields.get("bridge", "of another version")
 
 
 def _server(settings: Settings) -> Check:

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ PROGRAM: Final = "mive-server"
 _PATIENCE: Final = 10.0
 """Seconds for which a connection that broke is made again before the user is told."""
 
+_GLANCE: Final = 1.0
+"""Seconds in which a server on this machine accepts a connection."""
+
 _LEAVING: Final = 45.0
 """Seconds that a server has for its running jobs and its end."""
 
@@ -44,6 +48,7 @@ class Servers:
         self._clients: dict[tuple[str, str], AsyncClient] = {}
         self._former: list[AsyncClient] = []
         self._own = OwnServer(folder)
+        self._tended: asyncio.Task[None] | None = None
 
     async def client(self, address: str, token: str) -> AsyncClient:
         """The connection to a server, which need not answer.
@@ -70,11 +75,29 @@ class Servers:
 
     async def unreachable(self, address: str) -> None:
         """No server answers there: starts one, where that is wished for and would listen there."""
-        if self._settings.start_server and not address and not os.environ.get("MIVE_SERVER"):
+        if starts_at(self._settings, address):
             await asyncio.to_thread(self._own.start)
+
+    def tend(self) -> bool:
+        """Starts the usual server where nobody listens, in the background; to be asked for as long as it is needed.
+
+        Returns:
+            whether that is wished for and possible.
+        """
+        if not starts_at(self._settings, "") or shutil.which(PROGRAM) is None:
+            return False
+        if self._tended is None or self._tended.done():
+            self._tended = asyncio.create_task(asyncio.to_thread(self._tend))
+        return True
+
+    def _tend(self) -> None:
+        if not listens():
+            self._own.start()
 
     async def close(self) -> None:
         """Ends all connections, and the server that was started."""
+        if self._tended is not None:
+            await asyncio.wait((self._tended,))
         for client in (*self._clients.values(), *self._former):
             await client.close()
         await asyncio.to_thread(self._own.stop)
@@ -88,6 +111,23 @@ class Servers:
             tls=tls_for(self._settings, address),
             patience=_PATIENCE,
         )
+
+
+def starts_at(settings: Settings, address: str) -> bool:
+    """Whether the bridge starts a server where none answers at this address; empty is the usual one."""
+    return settings.start_server and not address and not os.environ.get("MIVE_SERVER")
+
+
+def listens() -> bool:
+    """Somebody listens at the usual address."""
+    from mive.client.address import DEFAULT_ADDRESS
+
+    host, _, port = DEFAULT_ADDRESS.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), _GLANCE).close()
+    except OSError:
+        return False
+    return True
 
 
 def tls_for(settings: Settings, address: str) -> Tls | None:

@@ -11,6 +11,7 @@ from mive_bridge.channel import Channel, Received
 from mive_bridge.edits import Answer, Edits
 from mive_bridge.messages import Malformed, Message, Refused, plain
 from mive_bridge.region import MOST_BYTES, Region
+from mive_bridge.servers import Servers
 
 log = logging.getLogger("mive.bridge.talk")
 
@@ -26,9 +27,10 @@ class Talk:
         asked: called for every request.
     """
 
-    def __init__(self, channel: Channel, edits: Edits, asked: Callable[[], None]) -> None:
+    def __init__(self, channel: Channel, edits: Edits, servers: Servers, asked: Callable[[], None]) -> None:
         self._channel = channel
         self._edits = edits
+        self._servers = servers
         self._asked = asked
         self._count = 0
         self._greeted = False
@@ -88,6 +90,8 @@ class Talk:
                 return await self._edits.status(message)
             case "cancel":
                 return await self._edits.cancel(message)
+            case "server":
+                return "ok", {"starts": str(int(self._servers.tend()))}
         raise Refused(f'The bridge does not know the request "{message.type}". Update the bridge.')
 
     def _hello(self, message: Message) -> Answer:

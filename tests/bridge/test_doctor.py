@@ -1,20 +1,15 @@
-"""``mive-bridge --doctor``, and the server that a bridge starts by itself."""
+"""``mive-bridge --doctor``."""
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from tests.bridge.conftest import BridgeProcess
-from tests.bridge.plugin import ROOT, edit_fields, until
-from tests.bridge.test_life import SOURCES, collect, shows
 
 from mive import __version__
 
@@ -124,52 +119,3 @@ def test_a_disk_that_is_too_small_is_told(place: BridgeProcess) -> None:
     (told,) = problems_of(place)
     assert "edited frames may take 1000000000.0 GB more in" in told
     assert f"lower cache_gigabytes in {place.config}" in told
-
-
-def a_server_program(folder: Path, port: int) -> None:
-    """``mive-server`` for the PATH: a server without a model, on that port, whatever it is told."""
-    folder.mkdir()
-    options = json.dumps({"data": str(folder / "data"), "listen": f"127.0.0.1:{port}", "devices": ["cpu"]})
-    program = ROOT / "tests" / "server" / "modelless_server.py"
-    text = f"#!/bin/sh\nPYTHONPATH={ROOT / 'backend'}:{ROOT} exec {sys.executable} {program} obedient '{options}'\n"
-    (folder / "mive-server").write_text(text)
-    (folder / "mive-server").chmod(0o755)
-
-
-@pytest.mark.slow
-def test_a_bridge_starts_a_server_where_that_is_wished_for_and_ends_it(make_bridge: Make, tmp_path: Path) -> None:
-    with socket.socket() as usual:
-        try:
-            usual.bind(("127.0.0.1", 7433))
-        except OSError:
-            pytest.skip("the usual port of servers is in use")
-    place = make_bridge()
-    a_server_program(tmp_path / "bin", 7433)
-    place.environment["PATH"] = f"{tmp_path / 'bin'}:{place.environment['PATH']}"
-    place.environment["MIVE_BRIDGE_START_SERVER"] = "1"
-    place.set(idle_minutes=0.03)
-    fields = edit_fields(captions=f"1: quick {len(SOURCES)} frames of 64 x 48 u8", frames="0-4")
-    plugin = place.start().plugin()
-    collect(plugin, fields, "")
-    until(lambda: (place.cache / "server.json").exists())
-    server = psutil.Process(json.loads((place.cache / "server.json").read_text())["pid"])
-    place.kill()
-    # The next bridge finds it, makes use of it, and ends it.
-    plugin = place.start().plugin()
-    assert plugin.finish(fields, 120)["state"] == "done"
-    assert shows(plugin, fields)
-    assert place.process is not None
-    assert place.process.wait(120) == 0
-    psutil.wait_procs([server], 60)
-    assert not server.is_running()
-    assert not (place.cache / "server.json").exists()
-
-
-def test_without_a_wish_no_server_is_started(place: BridgeProcess, tmp_path: Path) -> None:
-    a_server_program(tmp_path / "bin", 1)
-    place.environment["PATH"] = f"{tmp_path / 'bin'}:{place.environment['PATH']}"
-    plugin = place.start().plugin()
-    fields = edit_fields(frames="0-4")
-    collect(plugin, fields, "")
-    until(lambda: "no server answers" in plugin.status(fields).get("text", ""))
-    assert not (place.cache / "server.json").exists()

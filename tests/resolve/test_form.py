@@ -71,7 +71,7 @@ def test_the_command_says_all_of_it(form: Form, tmp_path: Path) -> None:
     assert arguments(edit, SHOT, Path("/out.mov")) == [
         "render", "/footage/shot.mov", "--frames", "10-29", "--mattes", str(tmp_path / "mattes"),
         "--edit", "1=a red ball", "--edit", "2=a cup", "--preset", "draft", "--seed", "7",
-        "--server", "render7:7433", "-o", "/out.mov", "--json",
+        "--server", "render7:7433", "--bridge", "-o", "/out.mov", "--json",
     ]  # fmt: skip
 
 

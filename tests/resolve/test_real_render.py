@@ -13,6 +13,7 @@ from tests.client.fake_server import FakeServer
 from tests.resolve.conftest import Scene
 
 import mive
+import mive_bridge
 from mive.media import open_clip
 from mive.toyworld.clip import ToyClip
 from mive_resolve.form import Form
@@ -27,9 +28,9 @@ __all__ = ["toy"]
 def program(tmp_path: Path) -> str:
     """``mive`` as it is installed: it finds its own packages, whatever Resolve's environment says."""
     path = tmp_path / "mive"
-    backend = shlex.quote(str(Path(mive.__file__).parents[1]))
+    packages = shlex.quote(f"{Path(mive.__file__).parents[1]}:{Path(mive_bridge.__file__).parents[1]}")
     code = shlex.quote("import sys; from mive.cli import main; sys.exit(main())")
-    path.write_text(f'#!/bin/sh\nPYTHONPATH={backend} exec {shlex.quote(sys.executable)} -c {code} "$@"\n')
+    path.write_text(f'#!/bin/sh\nPYTHONPATH={packages} exec {shlex.quote(sys.executable)} -c {code} "$@"\n')
     path.chmod(0o755)
     return str(path)
 

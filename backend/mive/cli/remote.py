@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from mive.cli.progress import Display
-    from mive.client import Client, Event
+    from mive.client import Client, Event, Tls
 
 ServerOption = Annotated[
     str | None,
@@ -25,13 +27,35 @@ CaOption = Annotated[
 ]
 CertOption = Annotated[Path | None, typer.Option("--cert", metavar="FILE", help="This client's certificate (PEM).")]
 KeyOption = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The key of --cert (PEM).")]
+BridgeOption = Annotated[
+    bool,
+    typer.Option("--bridge", help="Reach the server as the OpenFX effect does: with bridge.toml, which may start it."),
+]
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="Allow plain text to another machine.")]
 
 
+def through_bridge(wished: bool, server: str | None, say: Callable[[str], None]) -> AbstractContextManager[Tls | None]:
+    """What ``--bridge`` stands for, where it is given: see :func:`mive_bridge.lent.lent_server`."""
+    if not wished:
+        return nullcontext()
+    from mive_bridge.lent import lent_server
+
+    return lent_server(server, say)
+
+
 def connect(
-    server: str | None, token_file: Path | None, ca: Path | None, cert: Path | None, key: Path | None, insecure: bool
+    server: str | None,
+    token_file: Path | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    insecure: bool,
+    usual: Tls | None = None,
 ) -> Client:
     """A client of the server that the options name.
+
+    Args:
+        usual: files for TLS where no option names any.
 
     Raises:
         RequestError: they contradict each other, or a file cannot be read.
@@ -40,7 +64,7 @@ def connect(
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from mive.client import Client, Tls, read_token
 
-    tls = Tls(ca, cert, key) if (ca, cert, key) != (None, None, None) else None
+    tls = Tls(ca, cert, key) if (ca, cert, key) != (None, None, None) else usual
     token = None if token_file is None else read_token(token_file)
     return Client(server, token=token, tls=tls, insecure=insecure)
 

@@ -29,6 +29,7 @@ from mive.cli.options import (
 )
 from mive.cli.progress import shown
 from mive.cli.remote import (
+    BridgeOption,
     CaOption,
     CertOption,
     InsecureOption,
@@ -37,6 +38,7 @@ from mive.cli.remote import (
     Teller,
     TokenFileOption,
     connect,
+    through_bridge,
 )
 from mive.errors import RequestError
 
@@ -76,6 +78,7 @@ def render(
     cert: CertOption = None,
     key: KeyOption = None,
     insecure: InsecureOption = False,
+    bridge: BridgeOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -106,7 +109,11 @@ def render(
             expected='--send upload or path with --detach, which "mive watch ID -o OUT" can place',
             fix="Leave --send out",
         )
-    with connect(server, token_file, ca, cert, key, insecure) as client, shown(quiet, here=False) as display:
+    with (
+        shown(quiet, here=False) as display,
+        through_bridge(bridge, server, display.say) as tls,
+        connect(server, token_file, ca, cert, key, insecure, tls) as client,
+    ):
         if detach or out is None:
             job = client.submit(whole, send=way, priority=rank, handles=around, wait_for_room=True, report=display)
         else:

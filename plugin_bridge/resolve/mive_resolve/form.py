@@ -68,7 +68,7 @@ def arguments(edit: Edit, shot: Shot, out: Path) -> list[str]:
         words += ["--seed", str(edit.seed)]
     if edit.server:
         words += ["--server", edit.server]
-    return [*words, "-o", str(out), "--json"]
+    return [*words, "--bridge", "-o", str(out), "--json"]
 
 
 def output(folder: Path, shot: Shot) -> Path:

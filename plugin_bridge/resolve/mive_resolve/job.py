@@ -1,4 +1,4 @@
-"""``mive render`` as a process: Resolve's Python has none of the packages that it needs."""
+"""``mive render --bridge`` as a process: Resolve's Python has none of the packages that it needs."""
 
 from __future__ import annotations
 
