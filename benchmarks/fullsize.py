@@ -1,6 +1,6 @@
 """Programs of Stable Diffusion 1.5's true size, with random weights: exported, checked by onnxruntime, built.
 
-    python benchmarks/fullsize.py --work DIR [--table FILE.md]
+    python benchmarks/fullsize.py --work DIR
 
 Needs no GPU, 20 GB of memory and of disk, and half an hour or more. Each row is a process of its own, so that its peak
 of memory is its own; rows that DIR has are not made again.
@@ -99,7 +99,6 @@ def row(work: Path, kind: Kind, what: str, small: bool) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Programs of Stable Diffusion 1.5's true size.")
     parser.add_argument("--work", type=Path, required=True, help="where the bundle and finished rows are kept")
-    parser.add_argument("--table", type=Path, help="a Markdown file to write")
     parser.add_argument("--small", action="store_true", help="a small bundle, to try this script")
     parser.add_argument("--row", nargs=2, metavar=("PROGRAM", "WHAT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -107,7 +106,7 @@ def main() -> None:
         print(json.dumps(row(options.work, *options.row, options.small)))
         return
     options.work.mkdir(parents=True, exist_ok=True)
-    lines = [HEADER]
+    print(HEADER)
     for kind, bucket in BUCKETS.items():
         # Only U-Nets have nodes that plugins run.
         for what in ROWS if kind == "unet" else [name for name in ROWS if "plugins" not in name]:
@@ -117,10 +116,8 @@ def main() -> None:
                 kept.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             made = json.loads(kept.read_text())
             name = f"{kind}, {bucket.items} × {bucket.frames} × {bucket.height} × {bucket.width}"
-            lines.append(f"| {name} | {what} | {made['result']} | {made['seconds']} | {made['gib']} GiB |")
-            print(lines[-1], flush=True)
-    if options.table:
-        options.table.write_text("\n".join(lines) + "\n")
+            cells = (name, what, made["result"], made["seconds"], f"{made['gib']} GiB")
+            print("|", " | ".join(map(str, cells)), "|", flush=True)
 
 
 if __name__ == "__main__":
