@@ -102,18 +102,21 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a small bundle, to try this script")
     parser.add_argument("--row", nargs=2, metavar=("PROGRAM", "WHAT"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    work = options.work / ("small" if options.small else "full")
     if options.row:
-        print(json.dumps(row(options.work, *options.row, options.small)))
+        print(json.dumps(row(work, *options.row, options.small)))
         return
-    options.work.mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
     print(HEADER)
     for kind, bucket in BUCKETS.items():
         # Only U-Nets have nodes that plugins run.
         for what in ROWS if kind == "unet" else [name for name in ROWS if "plugins" not in name]:
-            kept = options.work / f"{kind} {what}.json"
+            kept = work / f"{kind} {what}.json"
             if not kept.exists():
                 command = [sys.executable, __file__, *sys.argv[1:], "--row", kind, what]
-                kept.write_text(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+                said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+                # Libraries may have printed something before.
+                kept.write_text(json.dumps(json.loads(said.splitlines()[-1])))
             made = json.loads(kept.read_text())
             name = f"{kind}, {bucket.items} × {bucket.frames} × {bucket.height} × {bucket.width}"
             cells = (name, what, made["result"], made["seconds"], f"{made['gib']} GiB")

@@ -18,7 +18,8 @@ from mive_trt.buckets import edit_buckets
 from mive_trt.build import Told, names_of
 from mive_trt.flavour import Capability, Flavour, capability_names, installed
 from mive_trt.library import Library
-from mive_trt.tensorrt import EngineStore, engines_folder, plugins_or_warn
+from mive_trt.plugin_library import find_plugins
+from mive_trt.tensorrt import EngineStore, engines_folder
 
 
 class Wanted(NamedTuple):
@@ -61,8 +62,8 @@ def build_ahead(
     # Found before what takes minutes.
     names_of(capabilities, flavour)
     gpus = capabilities or [_own(flavour)]
-    plugins = plugins_or_warn(flavour, gpus) if wanted.plugins else None
-    store = EngineStore(cache or engines_folder(), gpus, flavour, told=told, plugins=plugins)
+    plugins, obstacle = find_plugins(flavour) if wanted.plugins else (None, "")
+    store = EngineStore(cache or engines_folder(), gpus, flavour, told=told, plugins=plugins, obstacle=obstacle)
     folder = find_bundle(wanted.bundle)
     settings = Settings(window=wanted.frames, instances_per_forward=wanted.together).resolved(bundle_defaults(folder))
     dtype = {"fp16": torch.float16, "fp32": torch.float32}[wanted.precision]
@@ -88,6 +89,11 @@ def find_gpu(flavour: Flavour) -> tuple[str | None, str]:
         told = f"{name} (compute capability {capability[0]}.{capability[1]})"
         return name, f"{told} cannot run engines of {flavour}: install full TensorRT, or use --engine torch."
     return name, ""
+
+
+def own_capability() -> tuple[Capability, ...]:
+    """This machine's GPU's, where it has one that works."""
+    return (torch.cuda.get_device_capability(),) if torch.cuda.is_available() else ()
 
 
 def _own(flavour: Flavour) -> Capability:

@@ -117,10 +117,11 @@ def _parse(flavour: Flavour, program: Path, parser: Any, plugins: bool) -> int:
         model = onnx.load(program, load_external_data=False)
     except DecodeError as error:
         raise _failed(program, flavour, "it cannot be read") from error
-    if plugins:
-        parser.set_flag(flavour.trt.OnnxParserFlag.ENABLE_PLUGIN_OVERRIDE)
-    else:
+    if not plugins:
         without_plugins(model)
+    # Other versions than 1.7 need it, or do not know it.
+    elif (flag := getattr(flavour.trt.OnnxParserFlag, "ENABLE_PLUGIN_OVERRIDE", None)) is not None:
+        parser.set_flag(flag)
     # Weights are looked for beside the path.
     if not parser.parse(model.SerializeToString(), str(program)):
         faults = [parser.get_error(index).desc() for index in range(parser.num_errors)]

@@ -109,14 +109,15 @@ def list_(cache: CacheOption = None, json: JsonOption = False) -> None:
 @app.command(short_help="Say whether engines can be built and run here.")
 def check(json: JsonOption = False) -> None:
     """Say which TensorRT is installed, what it builds for, and whether this machine can run engines."""
-    from mive_trt.ahead import find_gpu
+    from mive_trt.ahead import find_gpu, own_capability
     from mive_trt.flavour import capability_names, installed
-    from mive_trt.plugin_library import usable_plugins
+    from mive_trt.plugin_library import compiling_obstacle, find_plugins
 
     flavour = installed()
     targets = [f"{major}.{minor}" for major, minor in sorted(capability_names(flavour))]
     gpu, obstacle = find_gpu(flavour)
-    _, missing = usable_plugins(flavour, tuple(capability_names(flavour)))
+    _, missing = find_plugins(flavour)
+    missing = missing or compiling_obstacle(tuple(capability_names(flavour)) or own_capability())
     if json:
         said = {"tensorrt": str(flavour), "builds_for": targets, "gpu": gpu, "obstacle": obstacle}
         say_json({**said, "plugins": not missing, "plugins_obstacle": missing})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -12,6 +14,8 @@ from torch import Tensor
 from mive.errors import EngineError, OutOfMemory
 from mive_trt.executor import Port, Unusable
 from mive_trt.plugin_library import MARK, Plugins
+
+log = logging.getLogger(__name__)
 
 Work = Callable[[int], None]
 """Enqueues something on the CUDA stream of this handle."""
@@ -31,6 +35,12 @@ _OLD: Final = ("OLD_CUDA_DRIVER", "OLD_CUDA_RUNTIME")
 
 class Gpu(Protocol):
     """The little that programs need of a GPU."""
+
+    def current(self) -> AbstractContextManager[object]:
+        """Makes it the GPU that TensorRT uses in this thread, which is not told and takes the first."""
+
+    def wait(self) -> None:
+        """Return when all that was enqueued is done."""
 
     def memory(self, port: Port) -> Tensor:
         """Fresh memory of this shape and dtype."""
@@ -56,6 +66,14 @@ class Cuda:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
+    def current(self) -> AbstractContextManager[object]:
+        """See `Gpu.current`."""
+        return torch.cuda.device(self._device)
+
+    def wait(self) -> None:
+        """See `Gpu.wait`."""
+        torch.cuda.synchronize(self._device)
+
     def memory(self, port: Port) -> Tensor:
         """See `Gpu.memory`."""
         return torch.empty(port.shape, dtype=port.dtype, device=self._device)
@@ -70,13 +88,16 @@ class Cuda:
         """See `Gpu.launch`. TensorRT would synchronise the whole device on torch's default stream."""
         here = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(here)
-        work(self._stream.cuda_stream)
+        with self.current():
+            work(self._stream.cuda_stream)
         here.wait_stream(self._stream)
 
     def capture(self, work: Work) -> Callable[[], None]:
         """See `Gpu.capture`."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._stream):
+        # A capture that fails leaves its own stream current.
+        restored = torch.cuda.stream(torch.cuda.current_stream(self._device))
+        with self.current(), restored, torch.cuda.graph(graph, stream=self._stream):
             work(self._stream.cuda_stream)
         replay: Callable[[], None] = graph.replay
         return replay
@@ -106,10 +127,16 @@ class Buffers:
     def reserve(self, size: int) -> None:
         """Make sure that scratch memory has as many bytes."""
         if self._scratch is None or self._scratch.numel() < size:
-            # The old piece goes first, as both may not fit.
+            # The old piece goes first, as both may not fit; and it is gone even if the new one does not fit.
             self._scratch = None
-            self._scratch = self._gpu.memory(Port((max(size, 1),), torch.uint8))
             self.version += 1
+            self._scratch = self._gpu.memory(Port((max(size, 1),), torch.uint8))
+
+    def clear(self) -> None:
+        """Give up all of it, once no program will run again that was given any."""
+        self._tensors.clear()
+        self._scratch = None
+        self.version += 1
 
     @property
     def scratch(self) -> Tensor:
@@ -133,6 +160,7 @@ class DeviceProgram:
         self, engine: Any, trt: Any, buffers: Buffers, gpu: Gpu, failure: Callable[[], str] = lambda: ""
     ) -> None:
         self._engine, self._buffers, self._gpu, self._failure = engine, buffers, gpu, failure
+        failure()
         ports = _ports(engine, trt)
         self.inputs = {name: port for name, (port, read) in ports.items() if read}
         self._outputs = {name: port for name, (port, read) in ports.items() if not read}
@@ -147,6 +175,7 @@ class DeviceProgram:
         self._version = 0
         self._replay: Callable[[], None] | None = None
         self._runs = 0
+        self._uncapturable = False
 
     def run(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """See `Program.run`; the results lie in the shared buffers."""
@@ -158,12 +187,13 @@ class DeviceProgram:
         return {name: self._buffers.tensor(name, port) for name, port in self._outputs.items()}
 
     def _launch(self) -> None:
+        self._buffers.reserve(self._engine.device_memory_size_v2)
         if self._version != self._buffers.version:
             scratch = self._buffers.scratch
             self._context.set_device_memory(scratch.data_ptr(), scratch.numel())
             self._version, self._replay, self._runs = self._buffers.version, None, 0
-        if self._replay is None and self._runs > 0:
-            self._replay = self._gpu.capture(self._enqueue)
+        if self._replay is None and self._runs > 0 and not self._uncapturable:
+            self._capture()
         self._runs += 1
         if self._replay is None:
             # Kernels are chosen and compiled in a first run, which no graph may hold.
@@ -171,7 +201,15 @@ class DeviceProgram:
         else:
             self._replay()
 
+    def _capture(self) -> None:
+        try:
+            self._replay = self._gpu.capture(self._enqueue)
+        except (RuntimeError, EngineError) as error:
+            log.warning("a program cannot be a CUDA graph, and its kernels are launched one by one: %s", error)
+            self._uncapturable = True
+
     def _enqueue(self, stream: int) -> None:
+        self._failure()
         if not self._context.execute_async_v3(stream):
             raise _cannot_run(self._failure())
 
@@ -203,10 +241,20 @@ class TensorRtExecutor:
         plan = file.read_bytes()
         self._check_room(len(plan), file)
         self._check_validity(plan, file)
-        engine = self._runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise _unusable(file, self._failure() or "it is damaged, or of another version of TensorRT")
-        return DeviceProgram(engine, self._trt, self._buffers, self._gpu, self._failure)
+        self._failure()
+        try:
+            with self._gpu.current():
+                engine = self._runtime.deserialize_cuda_engine(plan)
+                if engine is None:
+                    raise _unusable(file, self._failure() or "it is damaged, or of another version of TensorRT")
+                return DeviceProgram(engine, self._trt, self._buffers, self._gpu, self._failure)
+        except torch.OutOfMemoryError as error:
+            raise _no_room(f"what the program {file.name} works on") from error
+
+    def clear(self) -> None:
+        """See `Executor.clear`."""
+        self._gpu.wait()
+        self._buffers.clear()
 
     def _check_room(self, size: int, file: Path) -> None:
         free, total = self._gpu.free()

@@ -55,6 +55,9 @@ class Executor(Protocol):
             OutOfMemory: it does not fit beside what is loaded.
         """
 
+    def clear(self) -> None:
+        """Give up the memory that programs share, when their work is done; those loaded so far must not run again."""
+
 
 Export = Callable[[Path], Path]
 """Writes a program's ONNX file into a folder and returns its path."""

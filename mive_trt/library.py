@@ -124,6 +124,7 @@ class Library:
             if not self._loaded:
                 raise
         log.warning("there is no room beside %d loaded programs, which are loaded again when needed", len(self._loaded))
+        self._executor.clear()
         self._loaded.clear()
         return self._executor.load(file)
 

@@ -61,6 +61,9 @@ class OnnxExecutor:
             ) from error
         return OnnxProgram(session)
 
+    def clear(self) -> None:
+        """See `Executor.clear`; programs share none."""
+
 
 class OnnxStore:
     """Exported files, a folder each.

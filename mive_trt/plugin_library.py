@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+import mive.attention
 from mive_trt.flavour import Capability, Flavour, link_beside
 from mive_trt.nodes import PLUGIN_VERSION
 
@@ -20,10 +22,21 @@ VARIABLE: Final = "MIVE_TRT_PLUGINS"
 
 LIBRARY: Final = "libmive_trt_plugins.so"
 
-MARK: Final = f"+plugins{PLUGIN_VERSION}"
-"""In the names of engines that may hold plugins."""
-
 _PACKAGE: Final = Path(__file__).resolve().parent
+
+_MAKERS: Final = ("flow/triton.py", "ipr/triton.py", "launch.py", "machine_code.py", "tiles.py")
+"""Of the machine code that engines keep; in MIVE's package of attention."""
+
+
+def _makers_hash() -> str:
+    folder = Path(mive.attention.__file__).parent
+    sources = (*(folder / name for name in _MAKERS), _PACKAGE / "cubins.py")
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:8]
+
+
+MARK: Final = f"+plugins{PLUGIN_VERSION}.{_makers_hash()}"
+"""In the names of engines that may hold plugins, with what their machine code comes from."""
+
 _PLACES: Final = (_PACKAGE / LIBRARY, _PACKAGE.parent / "build" / "plugins" / LIBRARY)
 """In wheels, and where the library's CMakeLists.txt says to build it."""
 
@@ -52,7 +65,8 @@ class Plugins:
             try:
                 for (key, (major, minor)), packed in kernels.items():
                     size = ctypes.c_size_t(len(packed))
-                    self._library.mive_plugins_offer(key.encode(), 10 * major + minor, packed, size)
+                    if self._library.mive_plugins_offer(key.encode(), 10 * major + minor, packed, size):
+                        raise MemoryError(self.failure())
                 yield
             finally:
                 self._library.mive_plugins_withdraw()
@@ -67,10 +81,13 @@ class Plugins:
 def find_plugins(flavour: Flavour) -> tuple[Plugins | None, str]:
     """The library, registered, or None and why there is none."""
     chosen = os.environ.get(VARIABLE)
+    if chosen and not Path(chosen).exists():
+        return None, f"{VARIABLE} names {chosen}, which does not exist"
     file = next((place for place in ([Path(chosen)] if chosen else _PLACES) if place.exists()), None)
     if file is None:
         build = "cmake -S mive_trt/plugins -B build/plugins && cmake --build build/plugins"
-        return None, f'this installation has no {LIBRARY}: use a wheel for Linux, or build it with "{build}"'
+        where = "on Linux for x86-64, use a wheel or build it"
+        return None, f'this installation has no {LIBRARY}: {where} with "{build}"'
     return _registered(flavour, file)
 
 
@@ -113,10 +130,3 @@ def compiling_obstacle(capabilities: Sequence[Capability]) -> str:
         except Exception as error:
             return f"Triton compiles nothing for compute capability {major}.{minor}: {error}"
     return ""
-
-
-def usable_plugins(flavour: Flavour, capabilities: Sequence[Capability]) -> tuple[Plugins | None, str]:
-    """The library if engines for these GPUs can be built with it, or None and why they cannot."""
-    plugins, obstacle = find_plugins(flavour)
-    obstacle = obstacle or compiling_obstacle(tuple(capabilities))
-    return (None, obstacle) if obstacle else (plugins, "")

@@ -10,8 +10,9 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,7 @@ from mive_trt.build import Told, WithPlugins, build_engine
 from mive_trt.device import Cuda, TensorRtExecutor
 from mive_trt.executor import Export
 from mive_trt.flavour import Capability, Flavour, installed
-from mive_trt.plugin_library import MARK, Plugins, find_plugins, usable_plugins
+from mive_trt.plugin_library import MARK, Plugins, compiling_obstacle, find_plugins
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,9 @@ class EngineStore:
         flavour: the TensorRT that builds and runs them.
         limit: bytes to keep at most.
         told: how far a build is.
-        plugins: what new engines have in place of the custom nodes' bodies; engines without are other engines.
+        plugins: what engines have in place of the custom nodes' bodies; engines without are other engines.
+        obstacle: why there are none, to be told when an engine is built without; "" if nobody wants them.
+        here: makes the GPU that runs them the current one, for TensorRTs that build for no other.
     """
 
     def __init__(
@@ -66,10 +69,13 @@ class EngineStore:
         limit: int = DEFAULT_LIMIT,
         told: Told = lambda what, done, total: None,
         plugins: Plugins | None = None,
+        obstacle: str = "",
+        here: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         self.folder, self.flavour, self.limit = folder, flavour, limit
         self._capabilities = sorted(set(capabilities))
-        self._told, self._plugins = told, plugins
+        self._told, self._here = told, here
+        self._plugins, self._obstacle = plugins, obstacle
 
     def file(self, key: str, export: Export) -> Path:
         """See `Store.file`.
@@ -113,22 +119,34 @@ class EngineStore:
         return removed
 
     def _of(self, key: str) -> Iterator[Path]:
-        yield from self.folder.glob(f"{key}-{self._version()}-*{_SUFFIX}")
+        """The engines that can be used, the best first."""
+        for version in self._versions():
+            yield from self.folder.glob(f"{key}-{version}-*{_SUFFIX}")
 
-    def _version(self) -> str:
-        return f"{self.flavour.name}{self.flavour.version}{MARK if self._plugins else ''}"
+    def _versions(self) -> list[str]:
+        """In names of engines; the first is that of new ones, if plugins can be compiled for them."""
+        plain = f"{self.flavour.name}{self.flavour.version}"
+        if self._plugins is None:
+            return [plain]
+        # What another machine compiled runs here too.
+        return [plain + MARK, plain] if compiling_obstacle(tuple(self._capabilities)) else [plain + MARK]
 
     def _make(self, key: str, export: Export) -> Path:
+        usable = self._plugins
+        if obstacle := self._obstacle or (usable and compiling_obstacle(tuple(self._capabilities))):
+            _warn(obstacle)
+            usable = None
         gpus = "-".join(f"sm{major}{minor}" for major, minor in self._capabilities)
-        path = self.folder / f"{key}-{self._version()}-{gpus}{_SUFFIX}"
+        path = self.folder / f"{key}-{self._versions()[0 if usable else -1]}-{gpus}{_SUFFIX}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
                 started = time.monotonic()
                 program = export(Path(scratch))
                 targets = self._capabilities if self.flavour.name == "rtx" else ()
-                plugins = WithPlugins(self._plugins, self._capabilities) if self._plugins else None
-                built = build_engine(self.flavour, program, targets, self._told, plugins)
+                plugins = WithPlugins(usable, self._capabilities) if usable else None
+                with self._here():
+                    built = build_engine(self.flavour, program, targets, self._told, plugins)
                 facts = {
                     **_metadata(program),
                     "tensorrt": str(self.flavour),
@@ -154,15 +172,9 @@ def make_executor(device: torch.device) -> TensorRtExecutor:
 def make_store(device: torch.device) -> EngineStore:
     """Engines for a GPU, in the user's cache."""
     flavour, capabilities = installed(), [torch.cuda.get_device_capability(device)]
-    return EngineStore(engines_folder(), capabilities, flavour, plugins=plugins_or_warn(flavour, capabilities))
-
-
-def plugins_or_warn(flavour: Flavour, capabilities: Sequence[Capability]) -> Plugins | None:
-    """The plugins, or None and a warning of what that costs."""
-    plugins, obstacle = usable_plugins(flavour, capabilities)
-    if obstacle:
-        _warn(obstacle)
-    return plugins
+    plugins, obstacle = find_plugins(flavour)
+    here = partial(torch.cuda.device, device)
+    return EngineStore(engines_folder(), capabilities, flavour, plugins=plugins, obstacle=obstacle, here=here)
 
 
 @cache

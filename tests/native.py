@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,17 @@ def build(folder: Path, sources: Path, made: str, *options: str) -> Path:
         return folder / made
 
 
-def folder_of(sources: Path, *options: str) -> Path:
-    """Where a build of these sources with these options is kept."""
+def folder_of(sources: Path, *options: str, also: Sequence[Path] = ()) -> Path:
+    """Where a build of these sources with these options is kept.
+
+    Args:
+        also: other files and folders that it is made from.
+    """
     digest = hashlib.sha256(repr(options).encode())
-    for path in sorted(sources.rglob("*")):
-        if path.is_file():
-            digest.update(path.name.encode() + path.read_bytes())
+    for root in (sources, *also):
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            if path.is_file():
+                digest.update(path.name.encode() + path.read_bytes())
     return REPOSITORY / "build" / "tests" / digest.hexdigest()[:16]
 
 

@@ -44,6 +44,12 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "onnxruntime")
 
 
+@pytest.fixture(autouse=True)
+def only_the_tests_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT takes one library a process, which is not to be another than that of `plugins`."""
+    monkeypatch.setattr(plugin_library, "_PLACES", ())
+
+
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Plugins:
     """The library of plugins, built for these sources and registered with TensorRT."""

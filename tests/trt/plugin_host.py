@@ -71,7 +71,8 @@ class Run(NamedTuple):
 
 def library(*options: str) -> Path:
     """The library, built for these sources."""
-    return native.build(native.folder_of(SOURCES, *options), SOURCES, LIBRARY, *options)
+    also = (SOURCES.parent / "nodes.py", native.REPOSITORY / "plugin_bridge" / "ofx" / "src" / "old_glibc.cpp")
+    return native.build(native.folder_of(SOURCES, *options, also=also), SOURCES, LIBRARY, *options)
 
 
 def node_of(op: str, dtype: torch.dtype = torch.float16, **sizes: int) -> Node:
@@ -85,7 +86,7 @@ def node_of(op: str, dtype: torch.dtype = torch.float16, **sizes: int) -> Node:
 def host(sanitized: bool) -> Path:
     """The host and the driver, in a folder of their own."""
     native.cmake()
-    folder = native.folder_of(HOST, f"sanitized={sanitized}")
+    folder = native.folder_of(HOST, f"sanitized={sanitized}", also=(SOURCES / "include",))
     flags = ["-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", *(_SANITIZERS if sanitized else ())]
     folder.mkdir(parents=True, exist_ok=True)
     driver = ["-fPIC", "-shared", "-Wl,-soname,libcuda.so.1", HOST / "fake_cuda.cpp", "-o", folder / "libcuda.so.1"]

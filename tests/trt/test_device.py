@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,15 +30,29 @@ class FakeGpu:
     Attributes:
         taken: what was asked for.
         captured, replayed: how often.
+        chosen: whether it is the current GPU.
+        waited: how often all work was waited for.
     """
 
     def __init__(self, free: int = 2**40) -> None:
         self.taken: list[Port] = []
-        self.captured = self.replayed = 0
+        self.captured = self.replayed = self.waited = 0
+        self.chosen = self.captures_fail = False
         self._free = free
         self.recording = False
 
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self.chosen = True
+        yield
+        self.chosen = False
+
+    def wait(self) -> None:
+        self.waited += 1
+
     def memory(self, port: Port) -> Tensor:
+        if math.prod(port.shape) > self._free:
+            raise torch.OutOfMemoryError("CUDA out of memory")
         self.taken.append(port)
         return torch.zeros(port.shape, dtype=port.dtype)
 
@@ -48,6 +64,8 @@ class FakeGpu:
 
     def capture(self, work: Work) -> Callable[[], None]:
         self.captured += 1
+        if self.captures_fail:
+            raise RuntimeError("operation not permitted when stream is capturing")
         self.recording = True
         work(STREAM)
         self.recording = False
@@ -183,6 +201,30 @@ def test_scratch_is_shared_and_moving_it_captures_again() -> None:
     assert gpu.captured == 3
 
 
+def test_after_scratch_that_did_not_fit_nobody_uses_what_is_gone() -> None:
+    gpu = FakeGpu(free=1000)
+    buffers = Buffers(gpu)
+    program, engine = make(gpu, buffers, "z", "mid", scratch=256)
+    for _ in range(3):
+        program.run({"z": torch.zeros(4)})
+    with pytest.raises(torch.OutOfMemoryError):
+        make(gpu, buffers, "mid", "output", scratch=2000)
+    assert program.run({"z": torch.zeros(4)})["mid"].tolist() == [1.0] * 4
+    assert engine.context is not None
+    assert engine.context.scratch[-1] == (buffers.scratch.data_ptr(), 256)
+    assert gpu.captured == 1, "what was captured with the old scratch memory is not launched again"
+
+
+def test_a_program_that_cannot_be_captured_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    gpu = FakeGpu()
+    gpu.captures_fail = True
+    program, _ = make(gpu, Buffers(gpu), "z", "output")
+    results = [program.run({"z": torch.full((4,), float(i))})["output"].tolist() for i in range(4)]
+    assert results == [[i + 1.0] * 4 for i in range(4)]
+    assert gpu.captured == 1
+    assert "not permitted when stream is capturing" in caplog.text
+
+
 def test_a_run_that_fails_says_so() -> None:
     gpu = FakeGpu()
     program, engine = make(gpu, Buffers(gpu), "z", "output")
@@ -195,7 +237,8 @@ def executor(gpu: FakeGpu, *faults: str, plan: object = None) -> TensorRtExecuto
     validity = VALIDITY.INVALID if faults else VALIDITY.VALID
     flags = sum(FLAGS[fault] for fault in faults)
     runtime = SimpleNamespace(
-        get_engine_validity=lambda data: (validity, flags), deserialize_cuda_engine=lambda data: plan
+        get_engine_validity=lambda data: (validity, flags),
+        deserialize_cuda_engine=lambda data: plan if gpu.chosen else pytest.fail("another GPU's"),
     )
     return TensorRtExecutor(trt(Runtime=lambda logger: runtime), None, gpu)
 
@@ -231,3 +274,26 @@ def test_a_program_larger_than_what_is_free_is_not_loaded(tmp_path: Path) -> Non
     file.write_bytes(b"plan" * 1000)
     with pytest.raises(OutOfMemory, match=r"unet.engine.*are free"):
         executor(FakeGpu(free=3000)).load(file)
+
+
+def test_a_program_whose_tensors_do_not_fit_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "unet.engine"
+    file.write_bytes(b"plan")
+    gpu = FakeGpu(free=2000)
+    gpu.free = lambda: (2**40, 2**40)  # type: ignore[method-assign]
+    engine = FakeEngine(gpu, Buffers(gpu), ("z", "output"), scratch=3000)
+    with pytest.raises(OutOfMemory, match=r"what the program unet.engine works on does not fit"):
+        executor(gpu, plan=engine).load(file)
+
+
+def test_shared_memory_is_given_up_when_all_work_is_done(tmp_path: Path) -> None:
+    file = tmp_path / "unet.engine"
+    file.write_bytes(b"plan")
+    gpu = FakeGpu()
+    runs = executor(gpu, plan=FakeEngine(gpu, Buffers(gpu), ("z", "output")))
+    runs.load(file)
+    taken = len(gpu.taken)
+    runs.clear()
+    assert gpu.waited == 1
+    runs.load(file)
+    assert len(gpu.taken) == 2 * taken

@@ -37,6 +37,7 @@ class Fakes:
     Attributes:
         asked: the keys of the files.
         discarded: those that were.
+        clears: how often shared memory was given up.
         faults: what the next loads raise.
     """
 
@@ -44,7 +45,7 @@ class Fakes:
         self.asked: list[str] = []
         self.discarded: list[str] = []
         self.faults = list(faults)
-        self.loads = 0
+        self.loads = self.clears = 0
 
     def file(self, key: str, export: Export) -> Path:
         self.asked.append(key)
@@ -58,6 +59,9 @@ class Fakes:
         if self.faults:
             raise self.faults.pop(0)
         return Loaded()
+
+    def clear(self) -> None:
+        self.clears += 1
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +112,7 @@ def test_a_program_takes_the_place_of_others_where_memory_is_short(bundle: Bundl
     first = programs.get("unet", SMALL)
     fakes.faults = [OutOfMemory("full")]
     programs.get("unet", LARGE)
+    assert fakes.clears == 1
     assert programs.get("unet", SMALL) is not first
     assert fakes.discarded == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mive.attention.ipr import IprStrength, ipr_attention
 from mive.attention.launch import Launch
 from mive.attention.machine_code import is_one, machine_code, type_of
 from mive.networks.tokens import TokenRoles
+from mive_trt import cubins
 from mive_trt.cubins import Node, Work, parameters_of, work_of
 from mive_trt.nodes import FLOW, IPR
 
@@ -64,6 +66,15 @@ def test_ipr_launches_both_kernels_in_order(dtype: torch.dtype, tmp_path: Path) 
         check(each, step.launch, work)
     assert work.workspace is not None
     assert f"workspace {4 * work.workspace.numel()}" in done.said
+
+
+def test_more_shared_memory_than_usual_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = cubins.machine_code
+    monkeypatch.setattr(cubins, "machine_code", lambda *given: replace(compiled(*given), shared=60_000))
+    done = run(node_of(FLOW), [AMPERE], tmp_path)
+    (_, _, attribute, size), *_ = done.of("shared")
+    assert (attribute, size) == ("8", "60000"), "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES"
+    assert {launched.shared for launched in done.launches()} == {60_000}
 
 
 @pytest.mark.parametrize("same", [True, False])

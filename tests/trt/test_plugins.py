@@ -22,7 +22,7 @@ from mive_trt.export import export_program
 from mive_trt.flavour import Capability, Flavour, installed
 from mive_trt.nodes import DOMAIN, FLOW, IPR, PLUGIN_VERSION
 from mive_trt.plugin_library import Plugins, compiling_obstacle, find_plugins
-from mive_trt.tensorrt import EngineStore, plugins_or_warn
+from mive_trt.tensorrt import EngineStore
 
 pytestmark = [
     pytest.mark.skipif(not find_spec("tensorrt_rtx_bindings"), reason="TensorRT for RTX is not installed"),
@@ -142,12 +142,34 @@ def test_an_engine_with_plugins_is_not_loaded_without_the_library(
 def test_a_library_that_is_missing_is_told_with_the_command_that_builds_it(
     flavour: Flavour, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv(plugin_library.VARIABLE, str(tmp_path / "nothing.so"))
+    monkeypatch.setenv(plugin_library.VARIABLE, "/nothing.so")
+    assert find_plugins(flavour) == (None, "MIVE_TRT_PLUGINS names /nothing.so, which does not exist")
+    monkeypatch.delenv(plugin_library.VARIABLE)
+    found, obstacle = find_plugins(flavour)
+    assert found is None
+    assert "cmake -S mive_trt/plugins" in obstacle
     tensorrt._warn.cache_clear()
-    assert [plugins_or_warn(flavour, [ADA]) for _ in range(2)] == [None, None]
+    for number in range(2):
+        store = EngineStore(tmp_path / f"{number}", [ADA], flavour, obstacle=obstacle)
+        store.file("key", lambda folder: write_flow(folder / "unet.onnx"))
     (warning,) = [record.getMessage() for record in caplog.records]
     assert "without MIVE's plugins" in warning
-    assert "cmake -S mive_trt/plugins" in warning
+
+
+def test_engines_with_plugins_are_used_where_none_can_be_compiled(
+    flavour: Flavour, plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(folder: Path) -> Path:
+        return write_flow(folder / "unet.onnx")
+
+    store = EngineStore(tmp_path, [ADA], flavour, plugins=plugins)
+    copied = store.file("key", export)
+    monkeypatch.setattr(tensorrt, "compiling_obstacle", lambda capabilities: "Triton is not installed")
+    assert store.file("key", export) == copied
+    made = store.file("other", export)
+    assert "+plugins" not in made.name
+    assert store.file("other", export) == made
+    assert sorted(kept.facts["plugins"] for kept in store.kept()) == [0, 1]
 
 
 def test_a_file_that_is_no_library_is_told(flavour: Flavour, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

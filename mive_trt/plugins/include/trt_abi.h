@@ -18,7 +18,7 @@ using AsciiChar = char;
 enum class DataType : std::int32_t { kFLOAT = 0, kHALF = 1, kINT32 = 3, kBOOL = 4, kBF16 = 7 };
 enum class TensorFormat : std::int32_t { kLINEAR = 0 };
 enum class APILanguage : std::int32_t { kCPP = 0 };
-enum class PluginFieldType : std::int32_t { kINT32 = 5, kCHAR = 6, kUNKNOWN = 8 };
+enum class PluginFieldType : std::int32_t { kINT32 = 5, kUNKNOWN = 8 };
 enum class TensorRTPhase : std::int32_t { kBUILD = 0, kRUNTIME = 1 };
 enum class PluginCapabilityType : std::int32_t { kCORE = 0, kBUILD = 1, kRUNTIME = 2 };
 

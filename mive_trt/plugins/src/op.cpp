@@ -6,11 +6,6 @@ namespace mive {
 
 using nvinfer1::DataType;
 
-const std::vector<Op> kOps = {
-    {"IPRCrossAttention", "TTTbifff", "bounded"},
-    {"FlowAttention", "TTTi", nullptr},
-};
-
 std::int32_t Op::inputs() const { return static_cast<std::int32_t>(std::strlen(types)); }
 
 bool Op::takes(std::int32_t index, DataType type, DataType first) const {

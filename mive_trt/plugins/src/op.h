@@ -24,7 +24,11 @@ struct Op {
   bool takes(std::int32_t index, nvinfer1::DataType type, nvinfer1::DataType first) const;
 };
 
-extern const std::vector<Op> kOps;
+// Creators refer to them after this library's objects are destroyed, so there is nothing to destroy.
+inline constexpr Op kOps[] = {
+    {"IPRCrossAttention", "TTTbifff", "bounded"},
+    {"FlowAttention", "TTTi", nullptr},
+};
 
 // What kernels for these inputs are offered as: "NAME;ATTRIBUTE=1;TYPE:SIZE,SIZE;..." with TensorRT's type numbers.
 std::string key_of(const std::string& name_and_attribute, const std::vector<nvinfer1::PluginTensorDesc>& inputs);

@@ -5,6 +5,7 @@
 // ATTRIBUTE is "bounded=1" or "-"; INPUTS are "1:6,2,12,8;3:3", TensorRT's number of the type and the sizes of each.
 // The files hold packed kernels, offered under KEY. Tensor i lies at 4096 * (i + 1), the result after the inputs, the
 // workspace at 1 << 20; with $HOST_SAME input 2 lies where input 1 does. $HOST_SHIFT is added to input 0's address.
+// With $HOST_LATE the op's name is asked for once more, when the library's own objects are destroyed.
 #include <dlfcn.h>
 
 #include <cstdio>
@@ -144,12 +145,17 @@ void run(IPluginV3& plugin, const std::vector<DynamicPluginTensorDesc>& inputs) 
   if (!runtime.onShapeChange(other.data(), static_cast<std::int32_t>(other.size()), other.data(), 1)) std::printf("took other shapes\n");
 }
 
+IPluginCreatorV3One* late;
+
+void ask_late() { std::printf("late %s\n", late->getPluginName()); }
+
 }  // namespace
 
 int main(int count, char** arguments) {
+  if (std::getenv("HOST_LATE")) std::atexit(ask_late);
   library = dlopen(arguments[1], RTLD_NOW);
   if (!library) return std::fprintf(stderr, "%s\n", dlerror()), 2;
-  auto& creator = *find_creator(arguments[2]);
+  auto& creator = *(late = find_creator(arguments[2]));
   const auto inputs = read_inputs(arguments[4]);
   for (int i = 6; i < count; ++i) offer(arguments[5], arguments[i]);
   Owned node = from_node(creator, arguments[3]);
