@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from mive.engines.torch_engine import model_size
 from mive.errors import EngineError
+from mive.model_size import model_size
 from mive.networks.bundle import load_bundle
 from mive.networks.bundle_files import find_bundle, hash_bundle
 from mive.networks.bundle_layout import bundle_defaults

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +20,14 @@ from mive.cache import InversionCache, inversion_key
 from mive.engines.choice import Choice, choose_engine, engine_dtype, make_engine
 from mive.engines.denoiser import Conditions
 from mive.engines.engine import Engine
-from mive.engines.torch_engine import choose_device, model_frame, model_size
+from mive.engines.torch_engine import choose_device
+from mive.errors import EngineError
 from mive.manifest import BundleRecord, Manifest
 from mive.media import Clip, Mattes, inward_feather, paste, to_float
+from mive.model_size import model_frame, model_size
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import hash_bundle
-from mive.preview import Preview, Previews, WindowPreview
+from mive.preview import Look, Previews, Show, WindowPreview
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
 from mive.sampling import Edits, Inverted, Sampler, State, invert
@@ -36,7 +39,6 @@ from mive.windows import make_windows
 Pixels = NDArray[np.float32]
 T = TypeVar("T")
 Teller = Callable[[str, int, int], None]
-Shower = Callable[[int, int, Iterator[Preview]], None]
 
 _INVERTING = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The parts of a bundle that have a say in inverted latents."""
@@ -165,7 +167,7 @@ class Editor:
 
             first = frames.first + window.first
             part = FrameRange(first, first + window.length - 1)
-            show = None if previews is None else _shower(previews, window.first, number, len(windows))
+            show = None if previews is None else Show(previews, window.first, number, len(windows))
             z_0 = window.blend(carried, self._edit_window(clip, mattes, part, tell, state, keep_state, show))
             carried, state = z_0[window.final :], None
             for offset, decoded in enumerate(self._decode(z_0[: window.final])):
@@ -183,7 +185,7 @@ class Editor:
         tell: Teller,
         state: State | None,
         keep: Callable[[State], None],
-        show: Shower | None,
+        show: Show | None,
     ) -> Tensor:
         """The edited z_0 [N, C, h, w] of one window, from ``state`` on."""
         tell("conditions", 0, 1)
@@ -192,36 +194,46 @@ class Editor:
         planes = (self._planes(mattes.read(index)) for index in part.indices())
         flow_attention = None if self.settings.flow_attention == "none" else self.settings.flow_attention
         conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
-        tell("conditions", 1, 1)
         self.clock.lap("conditions")
         key = self._inversion_key(small)
         inverted = self._kept_inversion(key)
         z_0 = self.engine.encode(small) if inverted is None else inverted[None]
         sampler = self._sampler(conditions, z_0)
-        look = None if show is None else _Look(WindowPreview(small, z_0, sampler.masks), show)
+        look = None if show is None else Look(WindowPreview(small, z_0, sampler.masks), show, self.plan)
+        # When another window begins, most instances have been seen as they become.
+        if look is not None and look.show.number == 1 and inverted is None and state is None:
+            self._sketch(look, sampler, z_0, partial(tell, "conditions"))
+        tell("conditions", 1, 1)
         if inverted is not None:
             tell("inversion", 1, 1)
         else:
-            # With TensorRT, programs for single frames would have to be built first.
-            if look is not None and state is None and self.engine.name == "torch":
-                sketcher = Sketcher(sampler, self.settings.seed, lambda: tell("conditions", 1, 1))
-                look.before(partial(sketcher.sketch, z_0), self.plan)
-                self.clock.lap("sketch")
             inverted = invert(z_0, self.grids, sampler.schedule, self.engine, progress=partial(tell, "inversion"))
             self.cache.save(key, inverted)
         self.clock.lap("inversion")
         sampler = replace(sampler, inverted=inverted, initial=self._initial(inverted, sampler.masks))
         return self._sample(sampler, tell, state, keep, look)
 
+    def _sketch(self, look: Look, sampler: Sampler, z_0: Tensor, told: Callable[[int, int], None]) -> None:
+        """Show every instance in a sketch, where that takes less than the inversion, which comes next."""
+        seeds = [_own(instance.seed, self.settings.seed) for instance in _instances(self.request, self.settings)]
+        sketcher = Sketcher(sampler, z_0, seeds, self.settings, told)
+        # With TensorRT, programs for single frames would have to be built first.
+        if self.engine.name != "torch" or sketcher.forwards >= len(z_0) * len(self.grids.inversion):
+            return
+        # No picture is a reason to fail. What is wrong with the edit it will say itself.
+        with contextlib.suppress(EngineError):
+            look.before(sketcher.sketch)
+        self.clock.lap("sketch")
+
     def _sample(
-        self, sampler: Sampler, tell: Teller, state: State | None, keep: Callable[[State], None], look: _Look | None
+        self, sampler: Sampler, tell: Teller, state: State | None, keep: Callable[[State], None], look: Look | None
     ) -> Tensor:
         z_0 = None if state is None else state.fused
         for reached in sampler.run(self.plan, state):
             keep(reached)
             tell("sampling", reached.position, len(self.plan))
             if look is not None:
-                look.after(reached, sampler, self.plan)
+                look.after(reached, sampler)
             z_0 = reached.fused
         self.clock.lap("sampling")
         assert z_0 is not None, "a plan ends with fused latents"
@@ -342,40 +354,6 @@ def _teller(report: Report, number: int, count: int) -> Teller:
         report(Progress(stage, (number - 1) * total + done, count * total, number, count))
 
     return tell
-
-
-@dataclass(frozen=True)
-class _Look:
-    """Shows how a window gets on."""
-
-    preview: WindowPreview
-    show: Shower
-
-    def before(self, sketch: Callable[[int, int], Tensor], plan: Plan) -> None:
-        self.show(0, len(plan), self.preview.before(sketch))
-
-    def after(self, state: State, sampler: Sampler, plan: Plan) -> None:
-        step = plan[state.position - 1]
-        seen = self.preview.after(step, state, sampler.inverted, sampler.grids, sampler.schedule)
-        self.show(state.position, len(plan), seen)
-
-
-def _shower(previews: Previews, first: int, number: int, count: int) -> Shower:
-    """Tells a window's previews every so many of its steps, in the numbers of the whole edit.
-
-    Sketches are for the first window alone: when another begins, its instances have been seen as they become.
-
-    Args:
-        first: the window's first frame, counted from the first edited one.
-    """
-
-    def show(done: int, total: int, made: Iterator[Preview]) -> None:
-        if done % previews.every == 0 and (done > 0 or number == 1):
-            for preview in made:
-                shown = replace(preview, frame=first + preview.frame)
-                previews.tell(shown, (number - 1) * total + done, count * total)
-
-    return show
 
 
 def _instances(request: EditRequest, settings: ResolvedSettings) -> Sequence[Instance]:

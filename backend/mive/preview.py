@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mive.sampling import Inverted, State
-from mive.schedule import Grids, Lps, NoiseSchedule, Nps, PlanStep
+from mive.model_size import model_frame
+from mive.sampling import Inverted, Sampler, State
+from mive.schedule import Grids, Lps, NoiseSchedule, Nps, Plan, PlanStep
 
 LONGEST_SIDE = 256
 """Pixels of a preview's longer side at most."""
@@ -53,8 +54,9 @@ class WindowPreview:
     """Makes the previews of one window without running a network.
 
     The source has taken the same noise as the edit, so at every timestep what the two latents differ by is the change:
-    z_0 + (ẑ_t - z̃_t) / √ᾱ_t. It grows from nothing to the edit as t falls. Colours come from a linear fit of the
-    window's own pixels to its own latents, which serves any VAE. Outside the instance a preview shows the source.
+    z_0 + (ẑ_t - z̃_t) / √ᾱ_t. It grows from nothing to the edit as t falls; with a variation the edit has other noise,
+    which shows until late. Colours come from a linear fit of the window's own pixels to its own latents, which serves
+    any VAE. Outside the instance a preview shows the source.
 
     Args:
         pixels: [N, H, W, 3] in 0..1, the window at model size.
@@ -134,11 +136,49 @@ class _Place:
         self._size = (max(int(width * scale), 1), max(int(height * scale), 1))
         down, across = frame.shape[0] // mask.shape[0], frame.shape[1] // mask.shape[1]
         source = frame[top * down : bottom * down, left * across : right * across]
-        self._source = cv2.resize(source, self._size, interpolation=cv2.INTER_AREA)
+        self._source = model_frame(source, self._size[::-1])
         self._alpha = cv2.resize(mask[self._part], self._size, interpolation=cv2.INTER_LINEAR)[..., None]
 
     def show(self, colours: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Colours [h, w, 3] in 0..1 of the whole frame, at this place and over the source, [height, width, 3]."""
-        edited = np.clip(cv2.resize(colours[self._part], self._size, interpolation=cv2.INTER_CUBIC), 0, 1)
+        edited = model_frame(colours[self._part], self._size[::-1])
         mixed = self._source + self._alpha * (edited - self._source)
         return np.asarray(mixed * 255 + 0.5, np.uint8)
+
+
+@dataclass(frozen=True)
+class Show:
+    """Tells a window's previews every so many of its steps, in the numbers of the whole edit.
+
+    Attributes:
+        first: the window's first frame, counted from the first edited one.
+        number, count: the window, from 1, and how many there are.
+    """
+
+    previews: Previews
+    first: int
+    number: int
+    count: int
+
+    def __call__(self, done: int, total: int, made: Iterator[Preview]) -> None:
+        if done % self.previews.every == 0:
+            for preview in made:
+                shown = replace(preview, frame=self.first + preview.frame)
+                self.previews.tell(shown, (self.number - 1) * total + done, self.count * total)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Shows how a window gets on."""
+
+    preview: WindowPreview
+    show: Show
+    plan: Plan
+
+    def before(self, sketch: Callable[[int, int], Tensor]) -> None:
+        self.show(0, len(self.plan), self.preview.before(sketch))
+
+    def after(self, state: State, sampler: Sampler) -> None:
+        step = self.plan[state.position - 1]
+        seen = self.preview.after(step, state, sampler.inverted, sampler.grids, sampler.schedule)
+        self.show(state.position, len(self.plan), seen)

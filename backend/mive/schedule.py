@@ -224,10 +224,14 @@ PLANS: Final[Mapping[str, Rhythm]] = MappingProxyType(
 
 
 def make_plan(settings: ResolvedSettings) -> Plan:
-    """The plan that the settings name, with IPR (or DenseDiffusion) on in the share of steps they say."""
+    """The plan that the settings name."""
+    return alternate(settings.steps, PLANS[settings.plan], modulated_steps(settings, settings.steps))
+
+
+def modulated_steps(settings: ResolvedSettings, steps: int) -> int:
+    """How many of so many steps, from the noisiest, have IPR (or DenseDiffusion) on."""
     share = STEP_SHARE if settings.ipr == "dense_diffusion" else settings.ipr_share
-    modulated_steps = 0 if settings.ipr == "none" else round(share * settings.steps)
-    return alternate(settings.steps, PLANS[settings.plan], modulated_steps)
+    return 0 if settings.ipr == "none" else round(share * steps)
 
 
 def alternate(steps: int, rhythm: Rhythm, modulated_steps: int) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from mive.engines.denoiser import Conditions
+from mive.request import ResolvedSettings
 from mive.sampling import Edits, Sampler
-from mive.schedule import Grids, Lps, NoiseSchedule
+from mive.schedule import Grids, Lps, modulated_steps
 
 STEPS: Final = 4
-"""Denoising steps of a sketch; with 2, colours are not yet those of the caption."""
+"""Denoising steps of a sketch at most; with 2, colours are not yet those of the caption."""
 
 
 class Sketcher:
@@ -24,51 +25,67 @@ class Sketcher:
 
     Args:
         sampler: the edit's own; its ``inverted`` is not looked at.
-        seed: of the noise.
-        told: called after each step; it may raise to stop.
+        z_0: [N, C, h, w], the window's source.
+        seeds: of each instance's noise.
+        settings: how many of the steps are modulated.
+        told: given the steps done and all, over all instances, after each; it may raise to stop.
     """
 
-    def __init__(self, sampler: Sampler, seed: int, told: Callable[[], None] = lambda: None) -> None:
-        self._sampler = sampler
-        self._seed = seed
-        self._told = told
+    def __init__(
+        self,
+        sampler: Sampler,
+        z_0: Tensor,
+        seeds: Sequence[int],
+        settings: ResolvedSettings,
+        told: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self._sampler, self._z_0, self._seeds, self._told = sampler, z_0, seeds, told
         whole = sampler.grids.sampling
-        self._grids = Grids(whole[:: max(len(whole) // STEPS, 1)], ())
+        self._grids = Grids(whole[:: -(-len(whole) // STEPS)], ())
+        self._steps = len(self._grids.sampling)
+        modulated = modulated_steps(settings, self._steps)
+        self._plan = tuple(Lps(s, modulated=s < modulated) for s in range(self._steps))
+        self._done = 0
 
-    def sketch(self, z_0: Tensor, instance: int, frame: int) -> Tensor:
+    @property
+    def forwards(self) -> int:
+        """Frames that the networks compute for sketches of all instances, with and without caption."""
+        return 2 * self._steps * len(self._seeds)
+
+    def sketch(self, instance: int, frame: int) -> Tensor:
         """ẑ_0 [C, h, w] of one instance in one frame.
 
         Args:
-            z_0: [N, C, h, w], the window's source.
             instance: its index.
             frame: index in the window.
         """
         edit = self._sampler
-        plan = tuple(Lps(s, modulated=True) for s in range(len(self._grids.sampling)))
         alone = replace(
             edit,
             grids=self._grids,
-            edits=_one(edit.edits, instance),
-            conditions=_frame(edit.conditions, instance, frame),
+            edits=_edits_of(edit.edits, instance),
+            conditions=_conditions_of(edit.conditions, instance, frame),
             masks=edit.masks[instance : instance + 1, frame : frame + 1],
-            inverted=self._noised(z_0[frame : frame + 1], edit.schedule),
+            inverted=self._noised(instance, frame),
             initial=None,
             _background={},
         )
-        z = z_0[frame]
-        for state in alone.run(plan):
-            self._told()
+        z = self._z_0[frame]
+        for state in alone.run(self._plan):
+            self._done += 1
+            self._told(self._done, self._steps * len(self._seeds))
             assert state.instances is not None
             z = state.instances[0, 0]
         return z
 
-    def _noised(self, z_0: Tensor, schedule: NoiseSchedule) -> dict[int | None, Tensor]:
-        noise = torch.randn(z_0.shape, generator=torch.Generator().manual_seed(self._seed)).to(z_0.device)
+    def _noised(self, instance: int, frame: int) -> dict[int | None, Tensor]:
+        z_0, schedule = self._z_0[frame : frame + 1], self._sampler.schedule
+        noise = torch.randn(z_0.shape, generator=torch.Generator().manual_seed(self._seeds[instance])).to(z_0.device)
         alphas = {t: schedule.alpha(t) for t in self._grids.sampling}
         return {None: z_0, **{t: alpha**0.5 * z_0 + (1 - alpha) ** 0.5 * noise for t, alpha in alphas.items()}}
 
 
-def _one(edits: Edits, instance: int) -> Edits:
+def _edits_of(edits: Edits, instance: int) -> Edits:
     return replace(
         edits,
         captions=(edits.captions[instance],),
@@ -78,7 +95,7 @@ def _one(edits: Edits, instance: int) -> Edits:
     )
 
 
-def _frame(conditions: Conditions, instance: int, frame: int) -> Conditions:
+def _conditions_of(conditions: Conditions, instance: int, frame: int) -> Conditions:
     """One instance and one frame of a window's; a single frame has no trajectories."""
     return replace(
         conditions,

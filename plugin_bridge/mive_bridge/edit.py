@@ -26,7 +26,7 @@ from mive_bridge.frames import FrameCache
 from mive_bridge.messages import plain
 from mive_bridge.names import hashed
 from mive_bridge.orders import Order
-from mive_bridge.previews import PreviewSheet
+from mive_bridge.previews import PreviewSheet, previews_folder
 from mive_bridge.puts import Puts
 
 Phase = Literal["collecting", "queued", "running", "done", "failed", "cancelled"]
@@ -92,7 +92,7 @@ class Edit:
         self.stranded = False
         self.task: asyncio.Task[None] | None = None
         self.writing = asyncio.Lock()
-        self.sheet = PreviewSheet(cache.folder.with_name("previews") / f"{order.key[:8]}.png")
+        self.sheet: PreviewSheet | None = None
         self._saving = threading.Lock()
         self._cache = cache
 
@@ -108,6 +108,12 @@ class Edit:
         known = {field.name for field in fields(Standing)}
         standing = Standing(**{name: value for name, value in record["standing"].items() if name in known})
         return cls(folder, Order.parse(record["order"]), standing, cache)
+
+    def new_sheet(self) -> PreviewSheet:
+        """For the attempt that begins."""
+        name = f"{self.order.key[:8]}-{self.at.attempt}.png"
+        self.sheet = PreviewSheet(previews_folder(self.folder.parent) / name)
+        return self.sheet
 
     def save(self) -> None:
         """Makes the disk remember how it stands. Blocks."""
@@ -210,7 +216,7 @@ class Edit:
             told |= {"done": str(done), "total": str(total)}
         if self.eta is not None and phase == "running":
             told["eta"] = str(max(round(self.eta), 0))
-        if text := self.at.text or (self.sheet.line if phase == "running" else ""):
+        if text := self.at.text or (self.sheet.line if self.sheet and phase == "running" else ""):
             told["text"] = plain(text, _MOST_TEXT)
         if phase == "collecting" and asked is None:
             told["missing"] = ",".join(_ranges(missing))

@@ -17,6 +17,7 @@ from mive_bridge.frames import FrameCache
 from mive_bridge.images import Format, Image
 from mive_bridge.messages import Message, Refused
 from mive_bridge.orders import Order
+from mive_bridge.previews import previews_folder
 from mive_bridge.puts import Put
 from mive_bridge.region import Region
 from mive_bridge.rules import Asked, Judge, require_images
@@ -51,6 +52,8 @@ class Edits:
 
     def __init__(self, folder: Path, cache: FrameCache, servers: Servers) -> None:
         private_folder(folder)
+        # A bridge that was killed left them.
+        shutil.rmtree(previews_folder(folder), ignore_errors=True)
         self._folder = folder
         self._cache = cache
         self._servers = servers
@@ -241,8 +244,9 @@ class Edits:
         if edit.ready and (edit.task is None or edit.task.done()):
             if edit.frames is not None:
                 edit.at.phase = "queued"
+            sheet = edit.new_sheet()
             edit.task = asyncio.create_task(self._work.forward(edit))
-            edit.task.add_done_callback(lambda _: edit.sheet.remove())
+            edit.task.add_done_callback(lambda _: sheet.close())
 
     async def _stop(self, edit: Edit) -> None:
         """Nobody works on it any more, here or at the server."""

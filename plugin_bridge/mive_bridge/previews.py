@@ -20,27 +20,31 @@ EVERY: Final = 1
 _GAP: Final = 4
 
 
+def previews_folder(edits: Path) -> Path:
+    """Of the previews of a bridge's edits, beside the folder of which these are one bridge's part."""
+    return edits.parent.with_name("previews") / edits.name
+
+
 class PreviewSheet:
-    """The newest preview of each instance, side by side in the order of their ids.
+    """The newest preview of each instance, side by side in the order of their ids; of one attempt.
 
     Args:
-        path: of the PNG, which is there from the first preview until :meth:`remove`. One that a killed bridge left
-            there is removed.
+        path: of the PNG, which is there from the first preview until :meth:`close`. Nothing else may have it.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._images: dict[int, Pixels] = {}
         self._line = ""
-        self.remove()
+        self._closed = False
 
     @property
     def line(self) -> str:
         """What users are told about it; empty where there is none."""
-        return self._line
+        return "" if self._closed else self._line
 
     def show(self, preview: Preview) -> None:
-        """Draws it anew. That it cannot be written stops nothing. Blocks."""
+        """Draws it anew, in one thread at a time. That it cannot be written stops nothing. Blocks."""
         import cv2
 
         self._images[preview.instance] = preview.image
@@ -51,11 +55,15 @@ class PreviewSheet:
             write_whole(self._path, (data.tobytes(),))
             step = f"after step {preview.done} of {preview.total}" if preview.done else "from a quick sketch"
             self._line = f"Preview {step}: {self._path}"
+        if self._closed:
+            self._remove()
 
-    def remove(self) -> None:
-        """Takes it away. Blocks."""
-        self._images.clear()
-        self._line = ""
+    def close(self) -> None:
+        """Takes it away for good, also when it is being drawn this moment."""
+        self._closed = True
+        self._remove()
+
+    def _remove(self) -> None:
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 

@@ -149,7 +149,7 @@ class Work:
                     edit.at.phase = "queued"
                 case Progressed(eta=eta):
                     edit.at.phase, edit.eta = "running", eta
-                case Preview():
+                case Preview() if edit.sheet is not None:
                     await asyncio.to_thread(edit.sheet.show, event)
                 case WindowFinished(frames=frames):
                     edit.at.phase = "running"

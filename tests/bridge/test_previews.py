@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
+from tests.bridge.conftest import BridgeProcess
 
 from mive.client import Preview
 from mive_bridge.previews import PreviewSheet
@@ -32,15 +36,42 @@ def test_instances_stand_side_by_side_in_the_order_of_their_ids(tmp_path: Path) 
     assert not drawn[12, -1].any()
 
 
-def test_it_goes_with_its_edit_and_with_a_bridge_that_was_killed(tmp_path: Path) -> None:
+def test_it_goes_with_its_edit(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     sheet = PreviewSheet(path)
     sheet.show(preview(1, 1, (8, 8), (1, 2, 3)))
-    sheet.remove()
+    sheet.close()
     assert (sheet.line, path.exists()) == ("", False)
-    sheet.show(preview(1, 1, (8, 8), (1, 2, 3)))
-    PreviewSheet(path)
-    assert not path.exists()
+
+
+def test_none_is_left_by_an_edit_that_ends_while_it_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for delay in np.linspace(0, 0.004, 40):
+        sheet = PreviewSheet(path)
+
+        def draw(sheet: PreviewSheet = sheet) -> None:
+            for done in range(1, 20):
+                sheet.show(preview(1, done, (64, 64), (1, 2, 3)))
+
+        thread = threading.Thread(target=draw)
+        thread.start()
+        time.sleep(delay)
+        sheet.close()
+        thread.join()
+        assert (sheet.line, path.exists()) == ("", False)
+
+
+def test_a_bridge_begins_without_those_of_one_that_was_killed(make_bridge: Callable[[], BridgeProcess]) -> None:
+    place = make_bridge()
+    place.start()
+    (edits,) = (place.cache / "edits").iterdir()
+    left, others = (place.cache / "previews" / name / "0-1.png" for name in (edits.name, "another session"))
+    for path in (left, others):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    place.kill()
+    place.start()
+    assert (left.exists(), others.exists()) == (False, True)
 
 
 def test_that_it_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
