@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_attention, ipr_strength
-from mive.editor import Editor, Pixels, Shower, Teller
+from mive.editor import Editor, Pixels, Teller
 from mive.engines.denoiser import Conditions
 from mive.engines.torch_engine import TorchEngine
 from mive.media import Clip, Mattes
 from mive.networks.frames import FrameContext, FrameInputs
 from mive.networks.masks import select_masks
+from mive.preview import Show
 from mive.request import FrameRange
 from mive.sampling import Inverted, State
 from mive.schedule import Fuse, Lps, Nps, Reinvert
@@ -54,7 +55,7 @@ class PlainEditor(Editor):
         tell: Teller,
         state: State | None,
         keep: Callable[[State], None],
-        show: Shower | None,
+        show: Show | None,
     ) -> Tensor:
         small = self._model_frames(clip, part)
         planes = (mattes.read(index) for index in part.indices())
