@@ -88,7 +88,7 @@ class Effect:
         values = {"captions": EDIT["captions"], "frameRange": EDIT["frames"], "preset": 0, "seed": 0}
         self._effect = self._host.create(FILTER, {"Source": lambda time: source}, values)
         self._act, self._took = self._host.act, 0.0
-        self._host.act = self._timed  # type: ignore[method-assign]
+        self._host.act = self._timed  # type: ignore[method-assign, assignment]
 
     def close(self) -> None:
         self._effect.destroy()
@@ -177,10 +177,10 @@ def measure(name: str, share: float, library: Path, folder: Path) -> str:
             effect.close()
         finally:
             bridge.terminate()
-    render, hit, copy, put = (1000 * statistics.median(times) for times in taken.values())
+    render, hit, copied, put_in = (1000 * statistics.median(times) for times in taken.values())
     whole = "all" if share == 1 else f"{share**2:.0%}"
-    answer = f"{render:.0f} ms | {render / copy:.1f} | {hit:.1f} ms | {hit / copy:.1f}"
-    return f"| {name} float, {whole} edited | {copy:.1f} ms | {answer} | {put:.0f} ms |"
+    answer = f"{render:.0f} ms | {render / copied:.1f} | {hit:.1f} ms | {hit / copied:.1f}"
+    return f"| {name} float, {whole} edited | {copied:.1f} ms | {answer} | {put_in:.0f} ms |"
 
 
 def main() -> None:

@@ -104,7 +104,8 @@ def main() -> None:
     options = parser.parse_args()
     work = options.work / ("small" if options.small else "full")
     if options.row:
-        print(json.dumps(row(work, *options.row, options.small)))
+        kind, what = options.row
+        print(json.dumps(row(work, kind, what, options.small)))
         return
     work.mkdir(parents=True, exist_ok=True)
     print(HEADER)

@@ -47,7 +47,8 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
     if options.case:
-        print(peak(*json.loads(options.case), options.preset))
+        instances, frames = json.loads(options.case)
+        print(peak(instances, frames, options.preset))
         return
     lines = ["| instances | frames | peak MiB | ratio |", "|---|---|---|---|"]
     first = 0

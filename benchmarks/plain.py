@@ -63,7 +63,7 @@ class PlainEditor(Editor):
         self.clock.lap("conditions")
         inverted = self._invert(self.engine.encode(small))
         self.clock.lap("inversion")
-        z_0 = self._sample(conditions, inverted)
+        z_0 = self._followed(conditions, inverted)
         self.clock.lap("sampling")
         return z_0
 
@@ -81,7 +81,7 @@ class PlainEditor(Editor):
                 kept[t] = z
         return kept
 
-    def _sample(self, conditions: Conditions, inverted: Inverted) -> Tensor:
+    def _followed(self, conditions: Conditions, inverted: Inverted) -> Tensor:
         schedule, z = self.engine.bundle.schedule, inverted[self.grids.sampling[0]]
         own = conditions.masks[z.shape[-2], z.shape[-1]].float()[:, :, None]
         background = 1 - own.sum(0)
@@ -171,7 +171,7 @@ class EagerAttention:
     ) -> Tensor:
         """hidden_states [N, n, C] and one caption [1, L, d] to hidden_states' shape."""
         inputs = self.context.inputs
-        x = hidden_states.unflatten(0, (-1, inputs.frames)).flatten(1, 2)
+        x = hidden_states.reshape(-1, inputs.frames * hidden_states.shape[1], hidden_states.shape[2])
         source = x if encoder_hidden_states is None else encoder_hidden_states
         q, k, v = (project(y).unflatten(2, (attn.heads, -1)).transpose(1, 2) for project, y in
                    ((attn.to_q, x), (attn.to_k, source), (attn.to_v, source)))  # fmt: skip
@@ -191,7 +191,7 @@ class EagerAttention:
         inputs = self.context.inputs
         assert isinstance(inputs.modulation, IprStrength)
         assert inputs.roles is not None
-        frames = q[0].unflatten(1, (inputs.frames, -1)).transpose(0, 1)
+        frames = q[0].reshape(len(q[0]), inputs.frames, -1, q.shape[-1]).transpose(0, 1)
         masks = inputs.masks[self.context.size][0].flatten(1)
         h = ipr_attention(frames, k, v, masks, inputs.roles, inputs.modulation)
         return h.transpose(0, 1).flatten(1, 2)[None]
