@@ -105,8 +105,8 @@ def test_a_render_through_the_bridge_has_a_server(make_bridge: Make, toy: ToyCli
     assert done.returncode == 0, done.stderr
     assert "the bridge starts mive-server" in done.stderr
     assert open_clip(place.folder / "out.mkv").info.frames == 3
-    until(lambda: not (place.cache / "server.json").exists(), 120)
-    assert "ended" in place.log
+    until(lambda: "ended" in place.log, 120)
+    assert not (place.cache / "server.json").exists()
 
 
 def test_a_render_with_a_named_server_needs_no_bridge(make_bridge: Make, monkeypatch: pytest.MonkeyPatch) -> None:
