@@ -14,11 +14,13 @@ from mive.networks.bundle import load_bundle
 from mive.networks.bundle_files import find_bundle, hash_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.request import Settings
+from mive.settings import Quantize
 from mive_trt.buckets import edit_buckets
 from mive_trt.build import Told, names_of
 from mive_trt.flavour import Capability, Flavour, capability_names, installed
 from mive_trt.library import Library
 from mive_trt.plugin_library import find_plugins
+from mive_trt.scales import check_quantize, find_scales
 from mive_trt.tensorrt import EngineStore, engines_folder
 
 
@@ -32,6 +34,7 @@ class Wanted(NamedTuple):
         together: instances in one forward, None means the settings' own.
         precision: "fp16" or "fp32".
         plugins: whether engines have MIVE's plugins, where they can.
+        quantize: the setting that edits will have.
     """
 
     bundle: str
@@ -40,6 +43,7 @@ class Wanted(NamedTuple):
     together: int | None = None
     precision: str = "fp16"
     plugins: bool = True
+    quantize: Quantize = "none"
 
 
 def build_ahead(
@@ -62,6 +66,8 @@ def build_ahead(
     # Found before what takes minutes.
     names_of(capabilities, flavour)
     gpus = capabilities or [_own(flavour)]
+    for gpu in gpus:
+        check_quantize(wanted.quantize, gpu)
     plugins, obstacle = find_plugins(flavour) if wanted.plugins else (None, "")
     store = EngineStore(cache or engines_folder(), gpus, flavour, told=told, plugins=plugins, obstacle=obstacle)
     folder = find_bundle(wanted.bundle)
@@ -71,7 +77,9 @@ def build_ahead(
     side = settings.model_size
     rows, columns = model_size(*(wanted.clip or (side, side)), side, bundle.latent_multiple)
     height, width = rows // bundle.latent_factor, columns // bundle.latent_factor
-    library = Library(bundle, hash_bundle(folder), settings.lambda_s, settings.control_attention, None, store)
+    hashes = hash_bundle(folder)
+    scales = find_scales(bundle, hashes, wanted.quantize)
+    library = Library(bundle, hashes, settings.lambda_s, settings.control_attention, None, store, scales)
     for kind, buckets in edit_buckets(settings.window, settings.instances_per_forward, height, width).items():
         for bucket in buckets:
             name = f"{kind} for {bucket.items} × {bucket.frames} frames"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
@@ -14,8 +15,11 @@ from rich.table import Table
 
 from mive.cli.app import run
 from mive.cli.ending import say_json
+from mive.cli.flags import anchored, read_request
 from mive.cli.options import JsonOption, QuietOption
+from mive.cli.progress import shown
 from mive.errors import RequestError
+from mive.settings import Narrow, Quantize
 
 if TYPE_CHECKING:
     from mive_trt.flavour import Capability
@@ -51,6 +55,10 @@ def build(
         typer.Option(metavar="8.9", help="Compute capability of a GPU; again for more. [default: this machine's]"),
     ] = None,
     precision: Annotated[str, typer.Option(metavar="fp16|fp32", help="What the networks compute in.")] = "fp16",
+    quantize: Annotated[
+        str,
+        typer.Option(metavar="none|int8|fp8", help="The 8-bit numbers that layers multiply in, as edits will have it."),
+    ] = "none",
     plugins: Annotated[bool, typer.Option("--plugins/--no-plugins", help="Run MIVE's attention in plugins.")] = True,
     cache: CacheOption = None,
     quiet: QuietOption = False,
@@ -64,7 +72,9 @@ def build(
 
     if precision not in ("fp16", "fp32"):
         raise RequestError(f'"{precision}" is no precision of engines', expected="fp16 or fp32", fix="Use fp16")
-    wanted = Wanted(bundle, None if clip_size is None else _size(clip_size), frames, together, precision, plugins)
+    size = None if clip_size is None else _size(clip_size)
+    narrow: Quantize = "none" if quantize == "none" else _quantize(quantize)
+    wanted = Wanted(bundle, size, frames, together, precision, plugins, narrow)
     made = []
     with _bars(quiet or json) as bars:
         task = bars.add_task("", total=1)
@@ -80,6 +90,37 @@ def build(
         say_json({"engines": made})
 
 
+@app.command(short_help="Measure a bundle's layers for engines of 8 bits.")
+def calibrate(
+    request: Annotated[
+        Path | None, typer.Argument(metavar="[REQUEST.json]", help="An edit like yours. [default: the demo's toy clip]")
+    ] = None,
+    quantize: Annotated[str, typer.Option(metavar="int8|fp8", help="The 8-bit numbers.")] = "fp8",
+    bundle: Annotated[
+        str | None, typer.Option(metavar="NAME|FOLDER|HUB_ID", help="The model bundle. [default: the request's]")
+    ] = None,
+    quiet: QuietOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Measure how large the inputs of a bundle's layers get, once for each kind of 8-bit numbers.
+
+    It makes the whole edit with the torch engine and NVIDIA's ModelOpt, and keeps what it measured in MIVE's cache; to
+    build and run engines ModelOpt is not needed. The toy clip is for trying: measure with an edit like yours.
+    """
+    narrow = _quantize(quantize)
+    from mive_trt.calibrate import calibrate as measure
+
+    edit = None if request is None else anchored(read_request(request), request.parent)
+    with tempfile.TemporaryDirectory() as scratch, shown(quiet or json) as report:
+        scales, file = measure(edit, narrow, report, Path(scratch), bundle)
+    if json:
+        say_json({"scales": file, "hash": scales.digest, "layers": len(scales.ranges)})
+        return
+    if request is None:
+        print("Measured on the demo's toy clip, which is for trying: for your work, name a request of yours.")
+    print(f"Measured {len(scales.ranges)} layers for {narrow}: {file}")
+
+
 @app.command("list", short_help="Show the engines that are kept.")
 def list_(cache: CacheOption = None, json: JsonOption = False) -> None:
     """Show the engines that are kept, the last used first."""
@@ -90,7 +131,7 @@ def list_(cache: CacheOption = None, json: JsonOption = False) -> None:
     if not kept:
         print('No engines are kept. "mive-trt build" makes some, or the first edit with --engine trt.')
         return
-    table = Table("bundle", "program", "items × frames", "latents", "precision", "GPUs", "MB", "last used")
+    table = Table("bundle", "program", "items × frames", "latents", "precision", "8 bits", "GPUs", "MB", "last used")
     for each in kept:
         facts = each.facts
         table.add_row(
@@ -99,6 +140,7 @@ def list_(cache: CacheOption = None, json: JsonOption = False) -> None:
             f"{facts.get('items', '?')} × {facts.get('frames', '?')}",
             facts.get("latents", "?"),
             facts.get("precision", "?"),
+            facts.get("quantize", "-"),
             ", ".join(facts.get("gpus", [])),
             f"{each.size / 2**20:.0f}",
             _when(each.used),
@@ -148,6 +190,12 @@ def _store(cache: Path | None) -> EngineStore:
     from mive_trt.tensorrt import EngineStore, engines_folder
 
     return EngineStore(cache or engines_folder(), (), installed())
+
+
+def _quantize(text: str) -> Narrow:
+    if text not in get_args(Narrow):
+        raise RequestError(f'"{text}" is no kind of quantisation', expected="int8 or fp8", fix="Use fp8")
+    return cast("Narrow", text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -10,8 +10,10 @@ import torch
 
 from mive.doctor import default_cache
 from mive.errors import EngineError, RequestError
+from mive.settings import Quantize
 from mive_trt.executor import Executor, Store
 from mive_trt.flavour import capability_names, installed
+from mive_trt.scales import check_quantize
 
 ExecutorName = Literal["tensorrt", "onnxruntime"]
 
@@ -33,7 +35,7 @@ def executor_name() -> ExecutorName:
     return cast("ExecutorName", name)
 
 
-def check_device(device: torch.device) -> None:
+def check_device(device: torch.device, quantize: Quantize = "none") -> None:
     """See whether programs can run on a device.
 
     Raises:
@@ -62,6 +64,7 @@ def check_device(device: torch.device) -> None:
         )
     if not onnxruntime:
         _check_gpu(device)
+        check_quantize(quantize, torch.cuda.get_device_capability(device))
 
 
 def _check_gpu(device: torch.device) -> None:

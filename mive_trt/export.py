@@ -24,6 +24,8 @@ from mive_trt.buckets import Bucket
 from mive_trt.executor import Kind, Port
 from mive_trt.nodes import DOMAIN, NODES, OPSET, bodies
 from mive_trt.programs import input_ports, output_names
+from mive_trt.quantize import layers_are_quantized, share_pairs
+from mive_trt.scales import QUANTIZED, Scales
 
 _IR_VERSION: Final = 11
 """Of the ONNX file format: the newest that TensorRT's parser knows."""
@@ -38,7 +40,13 @@ class ExportedProgram(NamedTuple):
 
 
 def export_program(
-    bundle: Bundle, kind: Kind, bucket: Bucket, folder: Path, *, mode: LambdaS = "literal"
+    bundle: Bundle,
+    kind: Kind,
+    bucket: Bucket,
+    folder: Path,
+    *,
+    mode: LambdaS = "literal",
+    scales: Scales | None = None,
 ) -> ExportedProgram:
     """Export one of a bundle's networks for one bucket.
 
@@ -46,7 +54,9 @@ def export_program(
         bundle: in the precision that the program shall have, fp32 or fp16, on any device.
         folder: where ``KIND.onnx`` goes.
         mode: the reading of λ_S, which is built in.
+        scales: of the layers that get 8 bits, if the program is one that can have them.
     """
+    scales = scales if kind in QUANTIZED else None
     dtype = next(bundle.unet.parameters()).dtype
     ports = input_ports(bundle, kind, bucket, dtype)
     outputs = output_names(bundle, kind)
@@ -54,7 +64,7 @@ def export_program(
     examples = tuple(torch.zeros(port.shape, dtype=port.dtype, device=device) for port in ports.values())
     network = _NETWORKS[kind](bundle, bucket, mode, tuple(ports))
     path = folder / f"{kind}.onnx"
-    with torch.inference_mode(), kernels_are(NODES), _quiet():
+    with torch.inference_mode(), kernels_are(NODES), layers_are_quantized(bundle, scales), _quiet():
         program = torch.onnx.export(
             network.eval(),
             examples,
@@ -78,8 +88,11 @@ def export_program(
             "latents": f"{bucket.height}x{bucket.width}",
             "precision": str(dtype).removeprefix("torch."),
             "lambda_s": mode,
+            **({"quantize": scales.quantize, "scales": scales.digest} if scales else {}),
         }
     )
+    if scales:
+        share_pairs(program.model)
     program.model.ir_version = _IR_VERSION
     program.save(path, external_data=True)
     return ExportedProgram(path, ports, outputs)

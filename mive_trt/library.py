@@ -20,6 +20,7 @@ from mive.settings import ControlAttention, LambdaS
 from mive_trt.buckets import Bucket
 from mive_trt.executor import Executor, Kind, Program, Store, Unusable
 from mive_trt.executors import make_executor, make_store
+from mive_trt.scales import QUANTIZED, Scales
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Library:
         control_attention: as the bundle was loaded with, which is built into ControlNets.
         executor: runs the programs; a library without one only makes their files.
         store: keeps their files.
+        scales: of 8-bit U-Nets and ControlNets; None leaves them in the bundle's precision.
     """
 
     def __init__(
@@ -57,22 +59,31 @@ class Library:
         control_attention: ControlAttention,
         executor: Executor | None,
         store: Store,
+        scales: Scales | None = None,
     ) -> None:
         # A library is kept for as long as its bundle is, and must not be what keeps it.
         self._bundle = weakref.ref(bundle)
         self._hashes = hashes
         self._dtype = next(bundle.unet.parameters()).dtype
         self._mode, self._control_attention = mode, control_attention
-        self._executor, self._store = executor, store
+        self._executor, self._store, self._scales = executor, store, scales
         self._loaded: dict[tuple[Kind, Bucket], Program] = {}
 
     @classmethod
-    def of(cls, bundle: Bundle, hashes: Mapping[str, str], settings: ResolvedSettings, device: torch.device) -> Library:
+    def of(
+        cls,
+        bundle: Bundle,
+        hashes: Mapping[str, str],
+        settings: ResolvedSettings,
+        device: torch.device,
+        scales: Scales | None = None,
+    ) -> Library:
         """The bundle's library for these settings; the same one for every engine that asks."""
         known = _LIBRARIES.setdefault(bundle, {})
-        key = (settings.lambda_s, settings.control_attention)
+        built_in = (settings.lambda_s, settings.control_attention)
+        key = (*built_in, scales.digest if scales else "")
         if key not in known:
-            known[key] = cls(bundle, hashes, *key, make_executor(device), make_store(device))
+            known[key] = cls(bundle, hashes, *built_in, make_executor(device), make_store(device), scales)
         return known[key]
 
     def get(self, kind: Kind, bucket: Bucket) -> Program:
@@ -96,6 +107,7 @@ class Library:
             "dtype": str(self._dtype),
             "mode": self._mode if kind == "unet" else None,
             "attention": self._control_attention if kind == "controlnet" else None,
+            "scales": self._scales.digest if self._scales and kind in QUANTIZED else None,
             "versions": {"mive": __version__, **package_versions(_EXPORTERS)},
         }
         return hashlib.sha256(repr(facts).encode()).hexdigest()
@@ -134,9 +146,9 @@ class Library:
         bundle = self._bundle()
         assert bundle is not None, "an engine keeps its bundle"
         log.warning("making the program %s for %d × %d frames of %d × %d latents, once", kind, *bucket)
-        return export_program(bundle, kind, bucket, folder, mode=self._mode).path
+        return export_program(bundle, kind, bucket, folder, mode=self._mode, scales=self._scales).path
 
 
-_LIBRARIES: Final[weakref.WeakKeyDictionary[Bundle, dict[tuple[LambdaS, ControlAttention], Library]]] = (
+_LIBRARIES: Final[weakref.WeakKeyDictionary[Bundle, dict[tuple[LambdaS, ControlAttention, str], Library]]] = (
     weakref.WeakKeyDictionary()
 )

@@ -51,6 +51,8 @@ class OnnxExecutor:
         """See `Executor.load`."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
+        # Its own 8-bit kernels round elsewhere, and its pass that moves pairs for them makes graphs it then refuses.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # it raises classes of its own, by the stage that failed

@@ -24,6 +24,7 @@ from mive_trt.buckets import DECODED, Bucket, Part, parts
 from mive_trt.executor import Kind, Port
 from mive_trt.executors import check_device
 from mive_trt.library import Library, Programs
+from mive_trt.scales import find_scales
 
 
 def check(settings: ResolvedSettings, device: torch.device) -> None:
@@ -32,7 +33,7 @@ def check(settings: ResolvedSettings, device: torch.device) -> None:
     Raises:
         EngineError: they cannot; it says what to do.
     """
-    check_device(device)
+    check_device(device, settings.quantize)
     for name, what in (
         ("ipr", "dense_diffusion"),
         ("flow_attention", "old_qk"),
@@ -48,12 +49,14 @@ class TrtEngine:
     Args:
         torch_engine: runs what programs do not: captions, encoding, depth, flow, the hint's embedding.
         programs: where programs come from.
+        scales: hash of those that programs are quantised with.
     """
 
     name: Final[Literal["trt"]] = "trt"
 
-    def __init__(self, torch_engine: TorchEngine, programs: Programs) -> None:
+    def __init__(self, torch_engine: TorchEngine, programs: Programs, scales: str = "") -> None:
         self._torch = torch_engine
+        self.scales = scales
         self._programs = programs
         self._zeros: dict[Port, Tensor] = {}
         self.bundle, self.device, self.dtype = torch_engine.bundle, torch_engine.device, torch_engine.dtype
@@ -64,11 +67,16 @@ class TrtEngine:
 
         Args:
             hashes: of the bundle's files, as `mive.networks.bundle_files.hash_bundle` gives them.
+
+        Raises:
+            RequestError: the settings ask for programs of 8 bits, and the bundle was not calibrated for them.
         """
+        scales = find_scales(bundle, hashes, settings.quantize)
         engine = TorchEngine(bundle, settings.control_scale)
         if engine.device.type != "cpu":
             engine.put_aside()
-        return cls(engine, Library.of(bundle, hashes, settings, engine.device))
+        programs = Library.of(bundle, hashes, settings, engine.device, scales)
+        return cls(engine, programs, scales.digest if scales else "")
 
     def encode(self, frames: Pixels, batch: int = 4) -> Tensor:
         """See `TorchEngine.encode`."""

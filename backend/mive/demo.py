@@ -76,6 +76,25 @@ def demo_instances(scene: Scene) -> tuple[Instance, ...]:
     )
 
 
+def demo_request(
+    out: Path, bundle: str = "tiny", videos: tuple[str, ...] = ("source.mkv",)
+) -> tuple[ToyClip, EditRequest]:
+    """Renders the clip into a folder; the clip and its edit, with absolute paths.
+
+    Args:
+        videos: names of the clip's files, the first of them lossless, which is edited.
+    """
+    scene = demo_scene()
+    clip = write_clip(scene, out, FRAMES, videos)
+    return clip, EditRequest(
+        clip=str(clip.videos[0].absolute()),
+        mattes=str(clip.mattes.absolute()),
+        instances=demo_instances(scene),
+        bundle=bundle,
+        settings=Settings(preset=PRESET),
+    )
+
+
 def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str = "tiny") -> DemoResult:
     """Renders the clip, edits it, scores the edit, and puts everything into ``out``.
 
@@ -88,15 +107,7 @@ def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str =
         MiveError: see `mive.errors`.
     """
     _prepare(out)
-    scene = demo_scene()
-    clip = write_clip(scene, out, FRAMES, ("lossless/source.mkv", "source.mp4"))
-    request = EditRequest(
-        clip=str(clip.videos[0].absolute()),
-        mattes=str(clip.mattes.absolute()),
-        instances=demo_instances(scene),
-        bundle=bundle,
-        settings=Settings(preset=PRESET),
-    )
+    clip, request = demo_request(out, bundle, ("lossless/source.mkv", "source.mp4"))
     _write_request(out / "request.json", request)
     edited = out / "lossless" / "edited.mkv"
     result = run_edit(request, edited.absolute(), report=report)

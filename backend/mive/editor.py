@@ -261,7 +261,7 @@ class Editor:
             grids=self.grids,
             dtype=str(self.engine.dtype),
             device=self.engine.device.type,
-            engine=self.engine.name,
+            engine=f"{self.engine.name}{self.engine.scales}",
         )
 
     def _kept_inversion(self, key: str) -> Inverted | None:
@@ -335,6 +335,7 @@ class Editor:
             device=str(self.engine.device),
             engine=self.engine.name,
             precision=precision,  # type: ignore[arg-type]
+            scales=self.engine.scales,
             plan=dict(Counter(type(step).__name__.lower() for step in self.plan)),
             seconds=seconds,
             outputs=outputs,

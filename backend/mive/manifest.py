@@ -97,6 +97,7 @@ class Manifest(Model):
     device: str = Field(description="the device the networks ran on")
     engine: Literal["torch", "trt"] = Field(default="torch", description="the engine that ran the networks")
     precision: Literal["fp32", "bf16", "fp16"] = Field(description="the precision the networks ran in")
+    scales: str = Field(default="", description="the hash of the scales of quantised programs; empty without")
     plan: dict[str, int] = Field(description="how many steps of each kind the plan has")
     seconds: dict[str, float] = Field(description="how long each stage took, in seconds")
     outputs: tuple[str, ...] = Field(description="the paths that were written")

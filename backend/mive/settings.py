@@ -54,6 +54,8 @@ Flow = Literal["dis", "raft", "none"]
 FlowAttention = Literal["flatten", "old_qk", "none"]
 ControlAttention = Literal["all", "frame"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Narrow = Literal["int8", "fp8"]
+Quantize = Literal["none", "int8", "fp8"]
 MatteFit = Literal["exact", "fit"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
@@ -92,6 +94,7 @@ class ResolvedSettings(Model):
     instances_per_forward: Count = 1
     device: str = "auto"
     precision: Precision = "auto"
+    quantize: Quantize = "none"
     feather: Weight = 0.0
     matte_fit: MatteFit = "exact"
     mask_cells: MaskCells = "nearest"
@@ -151,6 +154,9 @@ class Settings(Model):
     instances_per_forward: Count | None = Field(default=None, description="the number of instances in one forward pass")
     device: str | None = Field(default=None, description="the device")
     precision: Precision | None = Field(default=None, description="the precision of the networks")
+    quantize: Quantize | None = Field(
+        default=None, description="the 8-bit numbers that TensorRT programs multiply in; other engines have none"
+    )
     feather: Weight | None = Field(default=None, description="the soft edge inside each matte, in pixels of the clip")
     matte_fit: MatteFit | None = Field(
         default=None, description="whether mattes of another size or length are an error or fitted"

@@ -53,6 +53,7 @@ def some_settings(draw: st.DrawFn) -> Settings:
         "flow_attention": ["flatten", "old_qk", "none"],
         "control_attention": ["all", "frame"],
         "precision": ["auto", "fp32", "bf16", "fp16"],
+        "quantize": ["none", "int8", "fp8"],
         "matte_fit": ["exact", "fit"],
         "mask_cells": ["nearest", "touched"],
         "device": ["auto", "cpu", "mps", "cuda", "cuda:11"],

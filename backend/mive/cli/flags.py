@@ -132,13 +132,13 @@ def whole_request(flags: Flags, file: Path | None) -> EditRequest:
     return anchored(read_request(file, flags), file.parent)
 
 
-def read_request(path: Path, flags: Flags) -> EditRequest:
+def read_request(path: Path, flags: Flags | None = None) -> EditRequest:
     """The request in a JSON file; relative paths in it start from the file's folder.
 
     Raises:
         RequestError: the file is missing or wrong, or there are flags too.
     """
-    if given := flags.given():
+    if flags is not None and (given := flags.given()):
         raise RequestError(
             f"{', '.join(given)} cannot be given beside --request, which holds all of the edit",
             expected="either the one or the others",

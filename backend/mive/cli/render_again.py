@@ -66,7 +66,7 @@ def differences(old: Manifest, new: Manifest) -> Iterator[str]:
         was, is_ = old.packages.get(package, "missing"), new.packages.get(package, "missing")
         if was != is_:
             yield f"{package} was {was} and is {is_}"
-    for name in ("mive", "device", "engine", "precision", "python", "system"):
+    for name in ("mive", "device", "engine", "precision", "scales", "python", "system"):
         was, is_ = getattr(old, name), getattr(new, name)
         if was != is_:
             yield f"{name} was {was} and is {is_}"

@@ -10,7 +10,7 @@ import torch
 
 from mive.engines.engine import Engine
 from mive.engines.torch_engine import TorchEngine, choose_dtype
-from mive.errors import EngineError
+from mive.errors import EngineError, RequestError
 from mive.networks.bundle import Bundle
 from mive.request import ResolvedSettings
 from mive.settings import EngineName
@@ -29,8 +29,10 @@ def choose_engine(wanted: EngineName, settings: ResolvedSettings, device: torch.
 
     Raises:
         EngineError: "trt" was asked for and cannot run here, or not with these settings.
+        RequestError: the settings ask for 8 bits, which the torch engine does not compute in.
     """
     if wanted == "torch":
+        _refuse_quantized(settings, "this edit is to run with the torch engine")
         return Choice("torch")
     obstacle = _obstacle(settings, device)
     if wanted == "trt":
@@ -38,6 +40,7 @@ def choose_engine(wanted: EngineName, settings: ResolvedSettings, device: torch.
             raise obstacle
         return Choice("trt")
     if obstacle is not None:
+        _refuse_quantized(settings, f"TensorRT cannot run this edit: {obstacle.what}")
         return Choice("torch", f"auto chose the torch engine: {obstacle.what}")
     return Choice("trt", f"auto chose TensorRT, which runs on {device}; programs are built when first needed")
 
@@ -60,6 +63,16 @@ def make_engine(choice: Choice, bundle: Bundle, hashes: Mapping[str, str], setti
     from mive_trt.runtime import TrtEngine
 
     return TrtEngine.of(bundle, hashes, settings)
+
+
+def _refuse_quantized(settings: ResolvedSettings, why: str) -> None:
+    if settings.quantize != "none":
+        raise RequestError(
+            f"only TensorRT programs compute in {settings.quantize}, and {why}",
+            expected='quantize "none", or the TensorRT engine',
+            fix="Leave quantize out, or use --engine trt on a machine that can run it",
+            field="settings.quantize",
+        )
 
 
 def _obstacle(settings: ResolvedSettings, device: torch.device) -> EngineError | None:

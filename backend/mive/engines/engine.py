@@ -27,6 +27,10 @@ class Engine(Denoiser, Protocol):
         """For the manifest."""
 
     @property
+    def scales(self) -> str:
+        """Hash of the scales of its quantised programs; "" where nothing is quantised."""
+
+    @property
     def bundle(self) -> Bundle:
         """The networks."""
 

@@ -79,6 +79,7 @@ class TorchEngine:
     """
 
     name: Final[Literal["torch"]] = "torch"
+    scales: Final = ""
 
     def __init__(self, bundle: Bundle, control_scale: float = 1.0) -> None:
         self.bundle = bundle

@@ -190,7 +190,14 @@ class EditRenderer:
 
     def _hash(self, request: EditRequest, editor: Editor, *more: str) -> str:
         engine = editor.engine
-        versions = (__version__, torch.__version__, str(self.device.type), engine.name, str(engine.dtype))
+        versions = (
+            __version__,
+            torch.__version__,
+            str(self.device.type),
+            engine.name,
+            engine.scales,
+            str(engine.dtype),
+        )
         hashes = repr(sorted(editor.hashes.items()))
         parts = (request.to_json(), editor.settings.to_json(), *versions, hashes, *more)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
