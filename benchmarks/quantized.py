@@ -1,0 +1,106 @@
+"""What 8 bits do to edits: TensorRT's programs, run by onnxruntime on the CPU, on held-out toy clips.
+
+    python benchmarks/quantized.py --work DIR [--clips 6] [--preset draft] [--table FILE.md]
+
+Needs no GPU, and ModelOpt only where DIR has no scales yet: they are measured on the demo's clip, which is none of
+these. Resumable: each finished edit is kept in DIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from ablations import FRAMES, SCORES, instances_of, scene_of
+
+from mive.edit import run_edit
+from mive.media import open_clip, open_mattes
+from mive.request import EditRequest, FrameRange, Settings
+from mive.scoring import score_files
+from mive.toyworld.clip import write_clip
+from mive_trt.executors import VARIABLE
+
+ROWS: Final = ("none", "int8", "fp8")
+
+
+def measure(clip: int, quantize: str, preset: str, work: Path) -> dict[str, Any]:
+    """Edit one clip and score it; what was done before is read back.
+
+    Returns:
+        The scores, and of the pixels inside the mattes how far they moved from the edit without 8 bits, of 255: the
+        mean, and how many percent by more than 8.
+    """
+    folder = work / f"{clip:03d}"
+    done = folder / f"{quantize}.{preset}.json"
+    if done.exists():
+        kept: dict[str, Any] = json.loads(done.read_text())
+        return kept
+    scene = scene_of(clip)
+    toy = write_clip(scene, folder, FRAMES)
+    instances = instances_of(scene, clip)
+    request = EditRequest(
+        clip=str(toy.videos[0]),
+        mattes=str(toy.mattes),
+        instances=instances,
+        bundle="tiny",
+        settings=Settings(preset=preset, quantize=quantize, device="cpu", precision="fp32"),  # type: ignore[arg-type]
+    )
+    started = time.monotonic()
+    out = done.with_suffix(".mkv")
+    run_edit(request, out, engine="trt")
+    seconds = round(time.monotonic() - started, 1)
+    scores = score_files(toy.videos[0], out, request.mattes, instances, bundle="tiny").to_dict()
+    mattes = open_mattes(request.mattes, instances, open_clip(out).info, FrameRange(0, FRAMES - 1), "exact")
+    inside = np.stack([mattes.read(index).sum(0) > 0.5 for index in range(FRAMES)])
+    plain, edited = (
+        np.stack(list(open_clip(path).read())).astype(int)[inside] for path in (folder / f"none.{preset}.mkv", out)
+    )
+    moved = np.abs(edited - plain)
+    scores |= {"moved": float(moved.mean()), "far": 100 * float((moved > 8).mean()), "seconds": seconds}
+    done.write_text(json.dumps(scores, indent=1))
+    return scores
+
+
+def table(results: dict[str, list[dict[str, Any]]], preset: str) -> str:
+    """Markdown: means over the clips."""
+    shown = ("ia", "cia", "ltc", "fa", "bp")
+    lines = [
+        "| 8 bits | " + " | ".join(name.upper() for name in shown) + " | pixels moved by | by more than 8 |",
+        "|---|" + "---|" * (len(shown) + 2),
+    ]
+    assert set(shown) <= set(SCORES)
+    for quantize, clips in results.items():
+        means = {name: np.mean([clip[name] for clip in clips]) for name in (*shown, "moved", "far")}
+        cells = [f"{means[name]:.3f}" if name != "bp" else f"{means[name]:.1f}" for name in shown]
+        lines.append(f"| {quantize} | {' | '.join(cells)} | {means['moved']:.1f} of 255 | {means['far']:.0f} % |")
+    count = len(next(iter(results.values())))
+    return "\n".join(lines) + f"\n\nPreset {preset}, {count} clips of {FRAMES} frames of 192 × 192, float32 besides.\n"
+
+
+def main() -> None:
+    """Run what is missing and print the table."""
+    parser = argparse.ArgumentParser(description="8-bit programs on held-out toy clips.")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=6)
+    parser.add_argument("--preset", default="draft")
+    parser.add_argument("--table", type=Path)
+    options = parser.parse_args()
+    os.environ |= {"MIVE_CACHE": str(options.work.absolute() / "cache"), VARIABLE: "onnxruntime"}
+    results: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
+    for clip in range(options.clips):
+        for row, scored in results.items():
+            scored.append(measure(clip, row, options.preset, options.work))
+            print(clip, row, scored[-1], flush=True)
+    text = table(results, options.preset)
+    print(text)
+    if options.table:
+        options.table.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
