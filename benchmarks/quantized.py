@@ -1,34 +1,62 @@
-"""What 8 bits do to edits: TensorRT's programs, run by onnxruntime on the CPU, on held-out toy clips.
+"""What 8 bits do to edits: ModelOpt's simulation of quantised programs, in the torch engine, on held-out toy clips.
 
     python benchmarks/quantized.py --work DIR [--clips 6] [--preset draft] [--table FILE.md]
 
-Needs no GPU, and ModelOpt only where DIR has no scales yet: they are measured on the demo's clip, which is none of
-these. Resumable: each finished edit is kept in DIR.
+Needs no GPU. The layers are measured on the demo's clip, which is none of these. That programs compute what is
+simulated here is for tests/trt to see. Resumable: each finished edit is kept in DIR.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from ablations import FRAMES, SCORES, instances_of, scene_of
+from ablations import SCORES, instances_of, scene_of
 
-from mive.edit import run_edit
-from mive.media import open_clip, open_mattes
+from mive.cache import InversionCache
+from mive.demo import demo_request
+from mive.edit import open_shot
+from mive.editor import Editor
+from mive.media import open_clip, open_mattes, open_writer
+from mive.networks.bundle import Bundle, load_bundle
+from mive.networks.bundle_files import find_bundle, hash_bundle
+from mive.progress import Clock
 from mive.request import EditRequest, FrameRange, Settings
 from mive.scoring import score_files
+from mive.settings import Quantize
 from mive.toyworld.clip import write_clip
-from mive_trt.executors import VARIABLE
+from mive_trt.calibrate import measure
 
-ROWS: Final = ("none", "int8", "fp8")
+ROWS: Final[tuple[Quantize, ...]] = ("none", "int8", "fp8")
+FRAMES: Final = 4
 
 
-def measure(clip: int, quantize: str, preset: str, work: Path) -> dict[str, Any]:
+def simulated(quantize: Quantize) -> Bundle:
+    """The tiny bundle, whose layers compute as if they had 8 bits."""
+    bundle = load_bundle("tiny")
+    if quantize != "none":
+        with tempfile.TemporaryDirectory() as scratch:
+            request = demo_request(Path(scratch))[1]
+            measure(bundle, quantize, lambda: edit(request, bundle, Path(scratch) / "out.mkv"))
+    return bundle
+
+
+def edit(request: EditRequest, bundle: Bundle, out: Path) -> None:
+    """Write what an edit makes with these networks."""
+    shot = open_shot(request)
+    hashes = hash_bundle(find_bundle("tiny"))
+    editor = Editor.with_bundle(request, shot.settings, bundle, hashes, InversionCache(None), Clock())
+    with open_writer(out, shot.clip.info, shot.frames) as writer:
+        for frame in editor.run(shot.clip, shot.mattes, shot.frames, lambda progress: None):
+            writer.write(frame)
+
+
+def compare(clip: int, quantize: Quantize, bundle: Bundle | None, preset: str, work: Path) -> dict[str, Any]:
     """Edit one clip and score it; what was done before is read back.
 
     Returns:
@@ -37,22 +65,19 @@ def measure(clip: int, quantize: str, preset: str, work: Path) -> dict[str, Any]
     """
     folder = work / f"{clip:03d}"
     done = folder / f"{quantize}.{preset}.json"
-    if done.exists():
+    if bundle is None:
         kept: dict[str, Any] = json.loads(done.read_text())
         return kept
     scene = scene_of(clip)
     toy = write_clip(scene, folder, FRAMES)
     instances = instances_of(scene, clip)
+    settings = Settings(preset=preset, device="cpu", precision="fp32")  # type: ignore[arg-type]
     request = EditRequest(
-        clip=str(toy.videos[0]),
-        mattes=str(toy.mattes),
-        instances=instances,
-        bundle="tiny",
-        settings=Settings(preset=preset, quantize=quantize, device="cpu", precision="fp32"),  # type: ignore[arg-type]
+        clip=str(toy.videos[0]), mattes=str(toy.mattes), instances=instances, bundle="tiny", settings=settings
     )
     started = time.monotonic()
     out = done.with_suffix(".mkv")
-    run_edit(request, out, engine="trt")
+    edit(request, bundle, out)
     seconds = round(time.monotonic() - started, 1)
     scores = score_files(toy.videos[0], out, request.mattes, instances, bundle="tiny").to_dict()
     mattes = open_mattes(request.mattes, instances, open_clip(out).info, FrameRange(0, FRAMES - 1), "exact")
@@ -66,7 +91,7 @@ def measure(clip: int, quantize: str, preset: str, work: Path) -> dict[str, Any]
     return scores
 
 
-def table(results: dict[str, list[dict[str, Any]]], preset: str) -> str:
+def table(results: dict[Quantize, list[dict[str, Any]]], preset: str) -> str:
     """Markdown: means over the clips."""
     shown = ("ia", "cia", "ltc", "fa", "bp")
     lines = [
@@ -84,18 +109,23 @@ def table(results: dict[str, list[dict[str, Any]]], preset: str) -> str:
 
 def main() -> None:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(description="8-bit programs on held-out toy clips.")
+    parser = argparse.ArgumentParser(description="8-bit networks on held-out toy clips.")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=6)
     parser.add_argument("--preset", default="draft")
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
-    os.environ |= {"MIVE_CACHE": str(options.work.absolute() / "cache"), VARIABLE: "onnxruntime"}
-    results: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
-    for clip in range(options.clips):
-        for row, scored in results.items():
-            scored.append(measure(clip, row, options.preset, options.work))
-            print(clip, row, scored[-1], flush=True)
+    results: dict[Quantize, list[dict[str, Any]]] = {}
+    for row in ROWS:
+        missing = [
+            n for n in range(options.clips) if not (options.work / f"{n:03d}/{row}.{options.preset}.json").exists()
+        ]
+        bundle = simulated(row) if missing else None
+        results[row] = []
+        for clip in range(options.clips):
+            used = bundle if clip in missing else None
+            results[row].append(compare(clip, row, used, options.preset, options.work))
+            print(clip, row, results[row][-1], flush=True)
     text = table(results, options.preset)
     print(text)
     if options.table:

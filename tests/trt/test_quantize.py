@@ -39,7 +39,7 @@ from mive_trt.quantize import QuantizedLayer, quantized
 from mive_trt.scales import LEFT_OUT, Layer, Scales, check_quantize, find_scales, layers_of, scales_file, write_scales
 
 NARROW: tuple[Narrow, ...] = ("int8", "fp8")
-FEW, MANY = 0.1, 1.6
+FEW, MANY = 0.25, 1.0
 CPU = torch.device("cpu")
 
 
