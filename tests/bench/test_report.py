@@ -12,6 +12,7 @@ import pytest
 from tests.bench.conftest import AFTER, BEFORE, ColourJudge, Painter, write_squares
 
 from mive.bench.report import Report, read_report, write_report
+from mive.bench.report_plots import scatter
 from mive.bench.results import RunFolder, RunInfo
 from mive.bench.runner import run_suite
 from mive.errors import RequestError
@@ -127,6 +128,14 @@ def test_the_page_shows_clips_plots_and_escaped_words(html: str) -> None:
     assert "seconds per instance" in html
     assert "frames of the clip" in html
     assert "&lt;plain&gt;" in html
+
+
+def test_a_clip_of_a_busy_machine_does_not_flatten_the_others() -> None:
+    plot = scatter({"one": [(1, 1.0), (1, 2.0), (1, 900.0), (2, 4.0)], "other": [(1, 11.0)]}, "x", "y", "t")
+    assert plot.count("<circle") == 5
+    assert plot.count('<circle class="beyond"') == 1
+    ticks = [float(tick) for tick in re.findall(r'text-anchor="end">(.*?)</text>', plot)]
+    assert 11 <= max(ticks) <= 20
 
 
 def test_the_best_value_is_bold(html: str) -> None:

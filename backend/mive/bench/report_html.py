@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
+from statistics import median
 from typing import Final
 
 from mive import __version__
@@ -124,8 +125,7 @@ def _running_time(report: Report) -> str:
     if not timings:
         return ""
     rate = {
-        method: sum(one.seconds for one in rows) / sum(one.frames * one.instances for one in rows)
-        for method, rows in timings.items()
+        method: median(one.seconds / (one.frames * one.instances) for one in rows) for method, rows in timings.items()
     }
     by_frames = {name: [(one.frames, one.seconds / one.instances) for one in rows] for name, rows in timings.items()}
     by_number = {name: [(one.instances, one.seconds / one.frames) for one in rows] for name, rows in timings.items()}
@@ -140,8 +140,10 @@ def _running_time(report: Report) -> str:
     )
     text = (
         "Conditions, sampling and writing; without loading the model and without the inversion, which methods share. "
-        "Dots are clips, lines join means. In the legend: seconds per instance and frame, over all clips."
+        "Dots are clips, lines join medians. In the legend: seconds per instance and frame, the median of all clips."
     )
+    if 'class="beyond"' in figures:
+        text += " Hollow dots on the upper edge are clips that took far longer: the machine was busy, or asleep."
     if len({x for rows in by_frames.values() for x, _ in rows}) == 1:
         text += " These clips are all equally long; clips of several lengths show how time grows with frames."
     return f"<p>{text}</p><ul class='legend'>{legend}</ul><div class='plots'>{figures}</div>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from statistics import median
 from typing import Final
 
 WIDTH: Final = 560
@@ -12,13 +13,18 @@ HEIGHT: Final = 320
 SERIES: Final = 8
 """Colours that the page's style has for series."""
 
+_MEDIANS: Final = 3
+"""How many times the highest median the y axis shows, so that a few clips of a busy machine do not flatten the rest."""
+
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 46
 
 Points = Sequence[tuple[float, float]]
 
 
 def scatter(series: Mapping[str, Points], x_label: str, y_label: str, title: str) -> str:
-    """Dots, and for each series a line through its means at each x.
+    """Dots, and for each series a line through its medians at each x.
+
+    What lies far beyond the medians is drawn hollow, on the upper edge.
 
     Args:
         series: points by name, their x whole numbers; axes start at 0.
@@ -26,7 +32,7 @@ def scatter(series: Mapping[str, Points], x_label: str, y_label: str, title: str
         title: for readers who do not see the picture.
     """
     points = [point for rows in series.values() for point in rows]
-    across, up = (_ticks(max(values), least) for values, least in zip(zip(*points, strict=True), (1, 0), strict=True))
+    across, up = _ticks(max(x for x, _ in points), 1), _ticks(max(y for _, y in points if y <= _reach(series)), 0)
     right, top = across[-1], up[-1]
     axes = _axes(across, up, x_label, y_label)
     drawn = [_series(rows, number, len(series), right, top) for number, rows in enumerate(series.values())]
@@ -36,14 +42,29 @@ def scatter(series: Mapping[str, Points], x_label: str, y_label: str, title: str
     )
 
 
+def _reach(series: Mapping[str, Points]) -> float:
+    """The highest y that is not far beyond the medians."""
+    return _MEDIANS * max(y for rows in series.values() for _, y in _medians(rows))
+
+
+def _medians(points: Points) -> list[tuple[float, float]]:
+    """The median y at each x."""
+    return [(at, median([y for x, y in points if x == at])) for at in sorted({x for x, _ in points})]
+
+
 def _series(points: Points, number: int, of: int, right: float, top: float) -> str:
-    """Dots beside each other where several series share an x, and the line of means."""
+    """Dots beside each other where several series share an x, and the line of medians."""
     shift = (number - (of - 1) / 2) * min(5.0, 26 / of)
-    dots = "".join(f'<circle cx="{_x(x, right) + shift:.1f}" cy="{_y(y, top):.1f}" r="3"/>' for x, y in sorted(points))
-    means = [(at, _mean([y for x, y in points if x == at])) for at in sorted({x for x, _ in points})]
-    path = " ".join(f"{_x(x, right) + shift:.1f},{_y(y, top):.1f}" for x, y in means)
-    line = f'<polyline points="{path}"/>' if len(means) > 1 else ""
+    dots = "".join(_dot(_x(x, right) + shift, y, top) for x, y in sorted(points))
+    medians = _medians(points)
+    path = " ".join(f"{_x(x, right) + shift:.1f},{_y(y, top):.1f}" for x, y in medians)
+    line = f'<polyline points="{path}"/>' if len(medians) > 1 else ""
     return f'<g class="series s{number % SERIES}">{dots}{line}</g>'
+
+
+def _dot(x: float, y: float, top: float) -> str:
+    kind, y = ' class="beyond"' if y > top else "", min(y, top)
+    return f'<circle{kind} cx="{x:.1f}" cy="{_y(y, top):.1f}" r="3"/>'
 
 
 def _axes(across: Sequence[float], up: Sequence[float], x_label: str, y_label: str) -> str:
@@ -82,7 +103,3 @@ def _ticks(most: float, least: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10(most / 4))
     step = max(least, next(power * factor for factor in (1, 2, 5, 10) if most / (power * factor) <= 9))
     return [round(index * step, 9) for index in range(math.floor(most / step) + 2)]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
