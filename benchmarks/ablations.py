@@ -23,7 +23,7 @@ from mive.request import EditRequest, Instance, Settings
 from mive.scoring import score_files
 from mive.toyworld import COLOURS, PATTERNS, Scene, describe, random_scene
 from mive.toyworld.clip import write_clip
-from mive.training.data import HELD_OUT_SEEDS
+from mive.training.scenes import HELD_OUT_SEEDS
 
 FRAMES: Final = 8
 NAMES: Final = ("full", "no_ipr", "dense_diffusion", "lps_only", "nps_only", "no_reinversion", "global_caption")

@@ -17,7 +17,7 @@ from mive.media import open_clip, open_writer
 from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest, FrameRange
 from mive.toyworld import Renderer, Scene, repainted
-from mive.training.data import HELD_OUT_SEEDS
+from mive.training.scenes import HELD_OUT_SEEDS
 
 FILES = {"source.mp4", "edited.mp4", "sheet.png", "scores.json", "manifest.json", "request.json"}
 

@@ -20,7 +20,7 @@ from mive.metrics.embed import ClipEmbedder
 from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.scoring import load_judge, score_files
 from mive.toyworld import Renderer, random_scene
-from mive.training.data import HELD_OUT_SEEDS
+from mive.training.scenes import HELD_OUT_SEEDS
 
 TINY = BUNDLES_FOLDER / "tiny"
 PICTURES = [np.random.default_rng(seed).integers(0, 256, (40, 40, 3), np.uint8) for seed in range(3)]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mive.toyworld import WORDS
-from mive.training.data import GENERATOR_SEEDS, HELD_OUT_SEEDS, SCORER_SEEDS, build, load
+from mive.training.scenes import GENERATOR_SEEDS, HELD_OUT_SEEDS, SCORER_SEEDS, build, load
 from mive.training.denoiser import Generator, caption_for, make_start_token_a_sink
 from mive.training.loop import Recipe, train
 from mive.training.text import LENGTH, write_tokenizer

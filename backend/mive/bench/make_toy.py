@@ -16,7 +16,7 @@ from mive.errors import OutputError, RequestError
 from mive.request import FrameRange
 from mive.toyworld import COLOURS, PATTERNS, Renderer, Scene, describe, random_scene, sentence
 from mive.toyworld.clip import write_clip
-from mive.training.data import HELD_OUT_SEEDS, SIZE
+from mive.training.scenes import HELD_OUT_SEEDS, SIZE
 
 CLIPS: Final = 200
 FRAMES: Final = FrameRange(12, 12)

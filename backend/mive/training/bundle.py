@@ -11,9 +11,9 @@ from diffusers import AutoencoderKL
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, DPTForDepthEstimation
 
 from mive.training.clip import VIEW
-from mive.training.data import SIZE
 from mive.training.denoiser import Generator, scheduler
 from mive.training.depth import processor
+from mive.training.scenes import SIZE
 from mive.training.text import write_tokenizer
 
 DEFAULTS: dict[str, Any] = {"guidance": 14.0, "mask_cells": "touched", "window": 8, "overlap": 2}

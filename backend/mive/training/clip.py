@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
-from mive.toyworld import describe, sentence, vary
-from mive.training.data import ToySet
 from mive.training.loop import Recipe, train
+from mive.training.precision import mixed
+from mive.training.rendering import THINGS
+from mive.training.scenes import SIZE, Scenes, as_pixels, boxes, draw_index, look, uniform
 from mive.training.text import LENGTH
+from mive.training.words import Words, shuffled
 
 VIEW = 64
-BATCH = 192
 WIDTH = 128
+SAID = 64
+"""Tokens of a caption that training looks at; none of its captions is longer."""
+
+LEAST_AREA = 120
+"""Things of fewer pixels are not shown alone."""
 
 
 def network(tokenizer: CLIPTokenizer) -> CLIPModel:
@@ -40,58 +43,49 @@ def network(tokenizer: CLIPTokenizer) -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH))
 
 
-def square_view(image: NDArray[np.uint8], box: tuple[float, float, float], size: int = VIEW) -> NDArray[np.uint8]:
-    """The square (centre row, centre column, side) of an image, [size, size, 3]; edges repeat outside the frame."""
-    row, column, side = box
-    scale = size / side
-    matrix = np.array([[scale, 0, size / 2 - column * scale], [0, scale, size / 2 - row * scale]])
-    flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE),
-        np.uint8,
-    )
+def pairs(scenes: Scenes, words: Words, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Views [count, 3, 64, 64] in −1..1 and captions [count, 77]: most show one thing by its box, some a whole scene.
+
+    Half of the boxes are exact and their shorter side is padded with grey, as scores cut them out; the others are
+    loose squares.
+    """
+    device = scenes.device
+    which = draw_index(scenes.count, count, generator)
+    pixels, ids, areas = as_pixels(scenes.images[which]), scenes.ids[which], scenes.areas[which]
+    there = areas >= LEAST_AREA
+    words_of, meant = shuffled(scenes.words[which], scenes.words[which][..., 0] >= 0, areas.new_full((count,), THINGS),
+                               generator)  # fmt: skip
+    alone = (uniform(generator, count) >= 0.2) & there.any(1)
+    thing = torch.where(there, uniform(generator, *there.shape), -1.0).argmax(1)
+    centre, sides = boxes(ids, thing + 1)
+    tight = uniform(generator, count) < 0.5
+    longest = sides.amax(1)
+    jitter = 0.05 * torch.randn(count, 2, generator=generator, device=device) * longest[:, None]
+    loose = longest * (0.9 + 0.6 * uniform(generator, count))
+    side = torch.where(alone, torch.where(tight, longest, loose), float(SIZE))
+    middle = torch.where(tight[:, None], centre, centre + jitter)
+    middle = torch.where(alone[:, None], middle, SIZE / 2)
+    views = look(pixels, middle, side, VIEW)
+    along = (torch.arange(VIEW, device=device) + 0.5) / VIEW - 0.5
+    share = (sides / longest[:, None].clamp(min=1) / 2)[:, :, None]
+    outside = (along.abs() > share[:, 0])[:, :, None] | (along.abs() > share[:, 1])[:, None, :]
+    views = torch.where((outside & (alone & tight)[:, None, None])[:, None], 128 / 127.5 - 1, views)
+    only = scenes.words[which, thing][:, None]
+    first = torch.zeros(THINGS, dtype=torch.bool, device=device)
+    first[0] = True
+    named = torch.where(alone[:, None], first, meant)
+    shown = torch.where(alone[:, None, None], only, words_of)
+    on_ground = ~alone | (uniform(generator, count) < 0.15)
+    return views, words.captions(shown, named, scenes.ground[which], on_ground, generator)
 
 
-class Views:
-    """Draws (view, caption) pairs: mostly one object cut out by its box, sometimes a whole scene."""
-
-    def __init__(self, data: ToySet) -> None:
-        self.data = data
-
-    def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.uint8], str]:
-        while True:
-            index = int(rng.integers(len(self.data)))
-            words = self.data.words[index]
-            image = np.asarray(self.data.images[index])
-            things = words["things"]
-            if rng.random() < 0.2:
-                parts = [vary(rng, describe(*thing)) for thing in things]
-                side = image.shape[0]
-                return square_view(image, (side / 2, side / 2, side)), sentence(parts, words["ground"])
-            which = int(rng.integers(len(things)))
-            ys, xs = np.nonzero(np.asarray(self.data.ids[index]) == which + 1)
-            if len(ys) < 150:
-                continue
-            side = max(np.ptp(ys), np.ptp(xs)) * rng.uniform(0.9, 1.5)
-            centre = ((ys.min() + ys.max()) / 2, (xs.min() + xs.max()) / 2)
-            jitter = rng.normal(0, 0.05, 2) * side
-            ground = words["ground"] if rng.random() < 0.15 else None
-            caption = sentence([vary(rng, describe(*things[which]))], ground)
-            return square_view(image, (centre[0] + jitter[0], centre[1] + jitter[1], side)), caption
-
-
-def as_pixels(views: list[NDArray[np.uint8]], rng: np.random.Generator) -> Tensor:
-    """[n, 3, 64, 64] in -1..1, mirrored, brightened and blurred at random so that decoded pictures score like real."""
-    drawn = []
-    for view in views:
-        if rng.random() < 0.5:
-            view = view[:, ::-1]
-        if rng.random() < 0.5:
-            view = np.asarray(cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, 1.4)), np.uint8)
-        drawn.append(view)
-    pixels = np.stack(drawn).astype(np.float32) / 127.5 - 1
-    gain = rng.uniform(0.85, 1.15, (len(drawn), 1, 1, 1)).astype(np.float32)
-    return torch.from_numpy(np.clip(pixels * gain, -1, 1)).permute(0, 3, 1, 2)
+def disturbed(views: Tensor, generator: torch.Generator) -> Tensor:
+    """Blurred and brightened at random, so that decoded pictures score like real ones."""
+    count = len(views)
+    small = F.interpolate(F.avg_pool2d(views, 2), scale_factor=2.0, mode="bilinear")
+    softness = uniform(generator, count, 1, 1, 1) * (uniform(generator, count, 1, 1, 1) < 0.5)
+    gain = 0.85 + 0.3 * uniform(generator, count, 1, 1, 1)
+    return (views.lerp(small, softness) * gain).clamp(-1, 1)
 
 
 def start_token_overlap(hidden: Tensor) -> Tensor:
@@ -104,31 +98,33 @@ def start_token_overlap(hidden: Tensor) -> Tensor:
     return (unit[:, :1] * unit[:, 1:]).sum(-1).clamp(min=-0.2).mean()
 
 
-def train_clip(name: str, data: ToySet, tokenizer: CLIPTokenizer, work: Path, minutes: float) -> CLIPModel:
+def train_clip(
+    name: str, scenes: Scenes, tokenizer: CLIPTokenizer, work: Path, seconds: float, batch: int
+) -> CLIPModel:
     """Train one pair of towers; equal captions within a batch count as positives of each other."""
     torch.manual_seed(len(name))
-    model, views = network(tokenizer), Views(data)
+    words = Words(tokenizer, scenes.device)
+    model = network(tokenizer).to(scenes.device)
 
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        drawn = [views.draw(rng) for _ in range(BATCH)]
-        captions = [caption for _, caption in drawn]
-        tokens = tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
-        ids = tokens["input_ids"][:, :32]
-        with torch.autocast("cpu", torch.bfloat16):
+    def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        if step % 20 == 0:
+            scenes.refresh()
+        views, captions = pairs(scenes, words, batch, generator)
+        return disturbed(views, generator), captions[:, :SAID]
+
+    def loss(views: Tensor, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with mixed(scenes.device):
             text = model.text_model(input_ids=ids)
-            words = model.text_projection(text.pooler_output)
-            seen = model.vision_model(pixel_values=as_pixels([view for view, _ in drawn], rng)).pooler_output
-            pictures = model.visual_projection(seen)
-        words, pictures = F.normalize(words.float(), dim=-1), F.normalize(pictures.float(), dim=-1)
-        logits = model.logit_scale.exp().clamp(max=100) * pictures @ words.T
-        same = torch.tensor([[a == b for b in captions] for a in captions], dtype=torch.float32)
+            said = model.text_projection(text.pooler_output)
+            shown = model.visual_projection(model.vision_model(pixel_values=views).pooler_output)
+        said, shown = F.normalize(said.float(), dim=-1), F.normalize(shown.float(), dim=-1)
+        logits = model.logit_scale.exp().clamp(max=100) * shown @ said.T
+        same = (ids[:, None] == ids[None]).all(-1).float()
         target = same / same.sum(1, keepdim=True)
         contrast = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
-        hits = same[torch.arange(BATCH), logits.argmax(1)].mean().item()
+        hits = same.gather(1, logits.argmax(1, keepdim=True)).mean()
         overlap = start_token_overlap(text.last_hidden_state.float())
-        return contrast + 0.3 * overlap, {"hits": hits, "overlap": overlap.item()}
+        return contrast + 0.3 * overlap, {"hits": hits, "overlap": overlap}
 
-    recipe = Recipe(name, 100_000, 1e-3, weight_decay=0.05, ema=0.99, seed=len(name), minutes=minutes, every=50)
-    model = train(model, loss, recipe, work)
-    return model
+    recipe = Recipe(name, 1_000_000, 1e-3, seconds, weight_decay=0.05, ema=0.99, seed=len(name), every=50)
+    return train(model, draw, loss, recipe, work)  # type: ignore[return-value]

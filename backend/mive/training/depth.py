@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
 
-from mive.training.data import SIZE, ToySet
 from mive.training.loop import Recipe, train
-
-BATCH = 12
+from mive.training.precision import mixed
+from mive.training.scenes import SIZE, Scenes, as_pixels, draw_index, uniform
 
 
 def network() -> DPTForDepthEstimation:
@@ -34,33 +33,27 @@ def processor() -> DPTImageProcessor:
     )
 
 
-def batch(data: ToySet, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures [BATCH, 3, 192, 192] in -1..1 and their depth [BATCH, 192, 192] in 0..1, some mirrored."""
-    which = torch.randint(len(data), (BATCH,), generator=generator).tolist()
-    images = torch.stack([torch.from_numpy(data.images[i].copy()) for i in which]).permute(0, 3, 1, 2)
-    depth = torch.stack([torch.from_numpy(data.depth[i].copy()) for i in which]).float() / 255
-    flips = torch.rand(BATCH, generator=generator) < 0.5
-    pixels = images.float() / 127.5 - 1
-    pixels[flips], depth[flips] = pixels[flips].flip(-1), depth[flips].flip(-1)
-    return pixels, depth
-
-
-def train_depth(data: ToySet, work: Path, minutes: float) -> DPTForDepthEstimation:
+def train_depth(scenes: Scenes, work: Path, seconds: float, batch: int) -> DPTForDepthEstimation:
+    """Train on whole scenes, some of them mirrored."""
     torch.manual_seed(3)
-    model = network()
+    model = network().to(scenes.device)
 
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        pixels, depth = batch(data, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+    def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        if step % 20 == 0:
+            scenes.refresh()
+        which = draw_index(scenes.count, batch, generator)
+        pixels, depth = as_pixels(scenes.images[which]), scenes.depth[which].float() / 255
+        flips = (uniform(generator, batch) < 0.5)[:, None, None]
+        pixels = torch.where(flips[..., None], pixels.flip(-1), pixels)
+        return pixels, torch.where(flips, depth.flip(-1), depth)
+
+    def loss(pixels: Tensor, depth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with mixed(scenes.device):
             got = model(pixel_values=pixels).predicted_depth
         got = F.interpolate(got.float()[:, None], depth.shape[-2:], mode="bilinear")[:, 0]
         error = F.l1_loss(got, depth)
         edges = F.l1_loss(got.diff(dim=1), depth.diff(dim=1)) + F.l1_loss(got.diff(dim=2), depth.diff(dim=2))
-        return error + 2 * edges, {"l1": error.item()}
+        return error + 2 * edges, {"l1": error}
 
-    return train(
-        model,
-        loss,
-        Recipe("depth", 100_000, 8e-4, ema=0.99, seed=3, minutes=minutes, every=50),
-        work,
-    )
+    recipe = Recipe("depth", 1_000_000, 8e-4, seconds, ema=0.99, seed=3, every=50)
+    return train(model, draw, loss, recipe, work)  # type: ignore[return-value]

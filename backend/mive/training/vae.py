@@ -1,7 +1,8 @@
-"""The VAE of the tiny bundle: 8× down, 8 latent channels, trained on crops of the toy world."""
+"""The VAE of the tiny bundle: 8× down, 16 latent channels, trained on crops and then on whole scenes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -9,23 +10,34 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.nn import functional as F
 
-from mive.training.data import ToySet
 from mive.training.loop import Recipe, train
+from mive.training.precision import mixed
+from mive.training.scenes import SIZE, Scenes, as_pixels, crop, draw_index, uniform
 
 CROP = 64
-BATCH = 8
+CHANNELS = 16
+FACTOR = 8
 KL_WEIGHT = 2e-4
+OBJECT_WEIGHT = 3.0
+WHOLE = 0.7
+"""Share of the time after which whole scenes are trained on instead of crops."""
 
 
-def network() -> AutoencoderKL:
+@dataclass(frozen=True)
+class VaeBatch:
+    crops: int
+    wholes: int
+
+
+def network(channels: int = CHANNELS) -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(16, 32, 64, 96),
+        block_out_channels=(32, 64, 96, 128),
         layers_per_block=1,
-        latent_channels=8,
-        norm_num_groups=4,
-        sample_size=192,
+        latent_channels=channels,
+        norm_num_groups=8,
+        sample_size=SIZE,
         scaling_factor=1.0,
     )
 
@@ -56,71 +68,82 @@ def open_the_straight_path(vae: AutoencoderKL) -> None:
             weight.mul_(0.5).add_(mean)
 
 
-def batch(data: ToySet, count: int, size: int, generator: torch.Generator) -> Tensor:
-    """Random crops [count, 3, size, size] in -1..1, half of them mirrored."""
-    which = torch.randint(len(data), (count,), generator=generator).tolist()
-    corner = torch.randint(data.images.shape[1] - size + 1, (count, 2), generator=generator).tolist()
-    flips = torch.rand(count, generator=generator) < 0.5
-    crops = [
-        torch.from_numpy(data.images[i, y : y + size, x : x + size].copy())
-        for i, (y, x) in zip(which, corner, strict=True)
-    ]
-    images = torch.stack(crops).permute(0, 3, 1, 2).float() / 127.5 - 1
-    images[flips] = images[flips].flip(-1)
-    return images.contiguous(memory_format=torch.channels_last)
+def batch(scenes: Scenes, count: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Crops [count, 3, size, size] in −1..1 and where things are in them [count, 1, size, size]; half flipped."""
+    which = draw_index(scenes.count, count, generator)
+    top, left = (draw_index(SIZE - size + 1, count, generator) for _ in range(2))
+    images = as_pixels(crop(scenes.images, which, top, left, size))
+    things = (crop(scenes.ids, which, top, left, size) > 0)[:, None]
+    flips = (uniform(generator, count) < 0.5)[:, None, None, None]
+    return torch.where(flips, images.flip(-1), images), torch.where(flips, things.flip(-1), things)
 
 
-def picture_loss(got: Tensor, wanted: Tensor) -> Tensor:
-    """Squared error at full and at an eighth of the size, and L1 of three levels of detail.
+def picture_loss(got: Tensor, wanted: Tensor, things: Tensor) -> Tensor:
+    """Squared error at full and at an eighth of the size, and L1 of three levels of detail; things count threefold.
 
     Squares, because most of a scene is grey ground: under L1 alone the few saturated pixels of the objects are learned
     last. The details keep edges and patterns crisp.
     """
-    total = 4 * F.mse_loss(got, wanted) + 4 * F.mse_loss(F.avg_pool2d(got, 8), F.avg_pool2d(wanted, 8))
+    weight = 1 + (OBJECT_WEIGHT - 1) * things.float()
+    weight = weight / weight.mean()
+    total = 4 * (weight * (got - wanted) ** 2).mean() + 4 * F.mse_loss(F.avg_pool2d(got, 8), F.avg_pool2d(wanted, 8))
     for _ in range(3):
         small_got, small_wanted = F.avg_pool2d(got, 2), F.avg_pool2d(wanted, 2)
         up_got = F.interpolate(small_got, scale_factor=2.0)
         up_wanted = F.interpolate(small_wanted, scale_factor=2.0)
-        total = total + 0.3 * F.l1_loss(got - up_got, wanted - up_wanted)
-        got, wanted = small_got, small_wanted
+        total = total + 0.3 * (weight * ((got - up_got) - (wanted - up_wanted)).abs()).mean()
+        got, wanted, weight = small_got, small_wanted, F.avg_pool2d(weight, 2)
     return total
 
 
-def _fit(vae: AutoencoderKL, data: ToySet, recipe: Recipe, work: Path) -> None:
-    """Train whatever of the VAE requires a gradient, under bf16 autocast."""
+def psnr(got: Tensor, wanted: Tensor, where: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio in dB of pictures in −1..1, within ``where`` [B, 1, H, W] if given."""
+    square = (got - wanted) ** 2
+    if where is None:
+        return -10 * torch.log10(square.mean() / 4)
+    return -10 * torch.log10((square.mean(1, keepdim=True) * where).sum() / where.sum().clamp(min=1) / 4)
 
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        images = batch(data, BATCH, CROP, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+
+@torch.no_grad()
+def normalise_latents(vae: AutoencoderKL, images: Tensor) -> None:
+    """Give every latent channel mean 0 and deviation 1, by folding both into the 1 × 1 convolutions around it."""
+    half = vae.quant_conv.bias.shape[0] // 2
+    latents = vae.encode(images).latent_dist.mean.float()
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    back = vae.post_quant_conv
+    back.bias += back.weight[:, :, 0, 0] @ mean
+    back.weight *= deviation[None, :, None, None]
+    vae.quant_conv.weight[:half] /= deviation[:, None, None, None]
+    vae.quant_conv.bias[:half] = (vae.quant_conv.bias[:half] - mean) / deviation
+    vae.quant_conv.bias[half:] -= 2 * deviation.log()
+
+
+def train_vae(scenes: Scenes, work: Path, seconds: float, size: VaeBatch, channels: int = CHANNELS) -> AutoencoderKL:
+    """Train all of it, then normalise the latents: ``scaling_factor`` is 1."""
+    torch.manual_seed(1)
+    vae = network(channels)
+    open_the_straight_path(vae)
+    vae = vae.to(scenes.device, memory_format=torch.channels_last)
+
+    def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        if step % 20 == 0:
+            scenes.refresh()
+        count, side = (size.wholes, SIZE) if progress > WHOLE else (size.crops, CROP)
+        images, things = batch(scenes, count, side, generator)
+        noise = torch.randn(count, channels, side // FACTOR, side // FACTOR, generator=generator, device=scenes.device)
+        return images, things, noise
+
+    def loss(images: Tensor, things: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        images = images.contiguous(memory_format=torch.channels_last)
+        with mixed(scenes.device):
             posterior = vae.encode(images).latent_dist
-            noise = torch.randn(posterior.mean.shape, generator=generator)
             decoded = vae.decode((posterior.mean + posterior.std * noise).to(images.dtype)).sample
         rebuilt, spread = decoded.float(), posterior.logvar.float()
         kl = 0.5 * (posterior.mean.float() ** 2 + spread.exp() - 1 - spread).mean()
-        error = F.mse_loss(rebuilt, images).item()
-        figures = {"psnr": -10 * torch.log10(torch.tensor(error / 4)).item(), "kl": kl.item()}
-        return picture_loss(rebuilt, images) + KL_WEIGHT * kl, figures
+        with torch.no_grad():
+            figures = {"psnr": psnr(rebuilt, images), "things": psnr(rebuilt, images, things), "kl": kl}
+        return picture_loss(rebuilt, images, things) + KL_WEIGHT * kl, figures
 
-    train(vae, loss, recipe, work)
-
-
-def train_vae(data: ToySet, work: Path, minutes: float) -> AutoencoderKL:
-    """Train, measure the latents' deviation and set ``scaling_factor`` to its inverse."""
-    torch.manual_seed(1)
-    vae = network()
-    open_the_straight_path(vae)
-    vae = vae.to(memory_format=torch.channels_last)
-    _fit(vae, data, Recipe("vae", 100_000, 1e-3, ema=0.995, minutes=minutes, every=100), work)
-    with torch.no_grad():
-        latents = vae.encode(batch(data, 64, 192, torch.Generator().manual_seed(7))).latent_dist.mean
-    vae.register_to_config(scaling_factor=round(1 / latents.std().item(), 5))
-    return vae
-
-
-def polish_decoder(vae: AutoencoderKL, data: ToySet, work: Path, minutes: float) -> AutoencoderKL:
-    """Train the decoder on, the latents staying as they are, so that it may go on while the U-Net trains on them."""
-    for part in (vae.encoder, vae.quant_conv):
-        part.requires_grad_(False)
-    vae = vae.to(memory_format=torch.channels_last)
-    _fit(vae, data, Recipe("decoder", 100_000, 7e-4, ema=0.995, seed=9, minutes=minutes, every=100), work)
+    train(vae, draw, loss, Recipe("vae", 1_000_000, 1e-3, seconds, ema=0.998), work)
+    normalise_latents(vae, batch(scenes, 64, SIZE, torch.Generator(scenes.device).manual_seed(7))[0])
     return vae
