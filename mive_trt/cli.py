@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mive.cli.app import run
-from mive.cli.ending import say_json
 from mive.cli.flags import anchored, read_request
 from mive.cli.options import JsonOption, QuietOption
-from mive.cli.progress import shown
+from mive.console.ending import say_json
+from mive.console.progress import shown
 from mive.errors import RequestError
 from mive.settings import Narrow, Quantize
 

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from mive.attention.ipr import IprStrength
 from mive.conditions.flow import FlowMethod
-from mive.engines.denoiser import Call, Conditions
 from mive.engines.engine import Pixels
 from mive.engines.torch_engine import TorchEngine, memory_of
 from mive.errors import EngineError
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FlowAttention
-from mive.networks.inflation import attention_sizes
 from mive.networks.masks import Cells, select_masks
+from mive.networks.unet.frames import FlowAttention
+from mive.networks.unet.inflation import attention_sizes
 from mive.request import ResolvedSettings
 from mive_trt.buckets import DECODED, Bucket, Part, parts
 from mive_trt.executor import Kind, Port

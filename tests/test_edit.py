@@ -11,9 +11,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mive.cache import InversionCache
 from mive.edit import EditResult, run_edit
-from mive.editor import Checkpoint, Editor
+from mive.editing.editor import Checkpoint, Editor
+from mive.editing.inversions import InversionCache
 from mive.errors import MatteError, MediaError, OutputError
 from mive.manifest import read_manifest
 from mive.media import open_clip, open_mattes

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mive.cache import InversionCache
-from mive.editor import Editor, matte_hashes
+from mive.editing.editor import Editor, matte_hashes
+from mive.editing.inversions import InversionCache
 from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
 from mive.media import Clip, Codec, Mattes, content_hash, open_clip, open_mattes, open_writer

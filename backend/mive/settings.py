@@ -21,7 +21,7 @@ PLAN_NAMES: Final = (
     "reinvert_1_0", "reinvert_2_0", "reinvert_3_0", "reinvert_3_1", "reinvert_3_3", "reinvert_2d",
     "lps_4",
 )  # fmt: skip
-"""The sampling plans that can be asked for by name; ``mive.schedule`` builds them."""
+"""The sampling plans that can be asked for by name; ``mive.method.schedule`` builds them."""
 
 TRAIN_STEPS: Final = 1000
 """Timesteps an SD-class model is trained on; the sampling grids lie on them."""

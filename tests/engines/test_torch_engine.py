@@ -14,9 +14,9 @@ from tests.networks import sd15
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength, ipr_strength
-from mive.engines.denoiser import Call, Conditions
 from mive.engines.torch_engine import TorchEngine, choose_device
 from mive.errors import EngineError, OutOfMemory
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle, load_bundle
 
 FRAMES = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)

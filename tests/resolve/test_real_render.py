@@ -14,8 +14,8 @@ from tests.resolve.conftest import Scene
 
 import mive
 import mive_bridge
+from mive.evaluate.toyworld.clip import ToyClip
 from mive.media import open_clip
-from mive.toyworld.clip import ToyClip
 from mive_resolve.form import Form
 from mive_resolve.refusal import Refusal
 from mive_resolve.session import Session

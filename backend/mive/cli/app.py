@@ -16,15 +16,15 @@ from mive.cli.dataset import dataset
 from mive.cli.demo import demo
 from mive.cli.doctor import doctor
 from mive.cli.edit import edit
-from mive.cli.ending import say_failure
 from mive.cli.jobs import cancel, jobs
 from mive.cli.plugin import plugin
 from mive.cli.render import render
 from mive.cli.render_again import render_again
 from mive.cli.score import score
-from mive.cli.stopping import stoppable
 from mive.cli.study import study
 from mive.cli.watch import watch
+from mive.console.ending import say_failure
+from mive.console.stopping import stoppable
 from mive.errors import Cancelled, MiveError, RequestError
 
 app = typer.Typer(

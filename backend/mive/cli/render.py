@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from mive._validation import did_you_mean
-from mive.cli.ending import say_json, say_made
 from mive.cli.options import (
     ClipArgument,
     CodecOption,
@@ -27,7 +26,6 @@ from mive.cli.options import (
     SetOption,
     SourceOption,
 )
-from mive.cli.progress import shown
 from mive.cli.remote import (
     BridgeOption,
     CaOption,
@@ -40,6 +38,8 @@ from mive.cli.remote import (
     connect,
     through_bridge,
 )
+from mive.console.ending import say_json, say_made
+from mive.console.progress import shown
 from mive.errors import RequestError
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.ending import say_json, say_made, say_warnings
 from mive.cli.options import (
     CodecOption,
     JsonOption,
@@ -17,7 +16,6 @@ from mive.cli.options import (
     QuietOption,
     once_by_id,
 )
-from mive.cli.progress import shown
 from mive.cli.remote import (
     CaOption,
     CertOption,
@@ -28,6 +26,8 @@ from mive.cli.remote import (
     TokenFileOption,
     connect,
 )
+from mive.console.ending import say_json, say_made, say_warnings
+from mive.console.progress import shown
 
 if TYPE_CHECKING:
     from mive.client import Job

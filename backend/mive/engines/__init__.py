@@ -1,5 +1,5 @@
 """Engines compute ε; everything above them only knows the `Denoiser` interface."""
 
-from mive.engines.denoiser import Call, Conditions, Denoiser
+from mive.method.denoiser import Call, Conditions, Denoiser
 
 __all__ = ["Call", "Conditions", "Denoiser"]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mive.conditions.flow import FlowMethod
-from mive.engines.denoiser import Conditions, Denoiser
+from mive.method.denoiser import Conditions, Denoiser
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FlowAttention
 from mive.networks.masks import Cells
+from mive.networks.unet.frames import FlowAttention
 
 Pixels = NDArray[np.float32]
 

@@ -15,13 +15,13 @@ from mive.conditions.depth import estimate_depth
 from mive.conditions.flow import FlowMethod, estimate_flow
 from mive.conditions.trajectories import trajectories
 from mive.doctor import cpu_bf16
-from mive.engines.denoiser import Call, Conditions
 from mive.errors import EngineError, OutOfMemory
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FlowAttention, FrameInputs
-from mive.networks.inflation import attention_sizes
 from mive.networks.masks import Cells, Size, mask_pyramid, select_masks
 from mive.networks.tokens import TokenRoles, encode_captions
+from mive.networks.unet.frames import FlowAttention, FrameInputs
+from mive.networks.unet.inflation import attention_sizes
 from mive.settings import Precision
 
 Pixels = NDArray[np.float32]

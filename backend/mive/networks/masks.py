@@ -46,7 +46,7 @@ def resize_masks(masks: Tensor, size: Size, cells: Cells = "nearest") -> Tensor:
 
 
 def mask_pyramid(masks: Tensor, sizes: Iterable[Size], cells: Cells = "nearest") -> dict[Size, Tensor]:
-    """`resize_masks` to each of several sizes, e.g. `mive.networks.inflation.attention_sizes`."""
+    """`resize_masks` to each of several sizes, e.g. `mive.networks.unet.inflation.attention_sizes`."""
     hard = _on_top(_cut(masks))
     return {size: _resize(hard, size, cells) for size in sizes}
 
