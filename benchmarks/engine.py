@@ -30,8 +30,9 @@ from mive.edit import Shot, open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.engines.choice import choose_engine, engine_dtype, make_engine
+from mive.engines.devices import choose_device
 from mive.engines.engine import Engine
-from mive.engines.torch_engine import TorchEngine, choose_device
+from mive.engines.torch_engine import TorchEngine
 from mive.evaluate.toyworld import random_scene
 from mive.evaluate.toyworld.clip import write_clip
 from mive.method.denoiser import Call, Conditions

@@ -22,9 +22,9 @@ from mive.engines.torch_engine import TorchEngine
 from mive.media import Clip, Mattes
 from mive.method.denoiser import Conditions
 from mive.method.sampling import Inverted, State
-from mive.method.schedule import Fuse, Lps, Nps, Reinvert
 from mive.networks.masks import select_masks
 from mive.networks.unet.frames import FrameContext, FrameInputs
+from mive.plans import Fuse, Lps, Nps, Reinvert
 from mive.request import FrameRange
 
 

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from mive.edit import EditResult, run_edit
-from mive.editing.editor import Checkpoint, Editor
+from mive.editing.checkpoint import Checkpoint
+from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.errors import MatteError, MediaError, OutputError
 from mive.manifest import read_manifest

@@ -9,15 +9,8 @@ from pathlib import Path
 import pytest
 
 from mive.errors import BundleError, OutputError, RequestError
-from mive.manifest import (
-    BundleRecord,
-    Manifest,
-    bundle_hashes,
-    manifest_path,
-    package_versions,
-    read_manifest,
-    write_manifest,
-)
+from mive.manifest import BundleRecord, Manifest, manifest_path, package_versions, read_manifest, write_manifest
+from mive.networks.bundle_files import bundle_hashes
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
 

@@ -13,15 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mive._validation import Model, Number, WholeNumber, did_you_mean, reject
 from mive.errors import BundleError, RequestError
-
-PLAN_NAMES: Final = (
-    "mive", "lps_only", "nps_only", "no_reinversion",
-    "alternate_1_1", "alternate_4_1", "alternate_9_1", "alternate_14_1", "alternate_1_4",
-    "last_nps_20", "last_nps_30",
-    "reinvert_1_0", "reinvert_2_0", "reinvert_3_0", "reinvert_3_1", "reinvert_3_3", "reinvert_2d",
-    "lps_4",
-)  # fmt: skip
-"""The sampling plans that can be asked for by name; ``mive.method.schedule`` builds them."""
+from mive.plans import PLAN_NAMES
 
 TRAIN_STEPS: Final = 1000
 """Timesteps an SD-class model is trained on; the sampling grids lie on them."""

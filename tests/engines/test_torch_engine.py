@@ -14,7 +14,8 @@ from tests.networks import sd15
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength, ipr_strength
-from mive.engines.torch_engine import TorchEngine, choose_device
+from mive.engines.devices import choose_device
+from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError, OutOfMemory
 from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle, load_bundle

@@ -12,7 +12,8 @@ from torch import Tensor
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions
 from mive.method.sampling import Edits, Sampler, State, invert
-from mive.method.schedule import PLANS, NoiseSchedule, alternate, make_grids
+from mive.method.schedule import NoiseSchedule, make_grids
+from mive.plans import PLANS, alternate
 
 SCHEDULE = NoiseSchedule.from_config(
     {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}

@@ -10,8 +10,8 @@ import torch
 from mive.errors import BundleError
 from mive.method.denoiser import Call, Conditions
 from mive.method.sampling import invert
-from mive.method.schedule import PLANS, Fuse, Lps, NoiseSchedule, Nps, Reinvert, alternate, make_grids
-from mive.settings import PLAN_NAMES
+from mive.method.schedule import NoiseSchedule, make_grids
+from mive.plans import PLAN_NAMES, PLANS, Fuse, Lps, Nps, Reinvert, alternate
 
 SD = {
     "beta_start": 0.00085,

@@ -11,8 +11,9 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
+from mive.attention.roles import TokenRoles
 from mive.errors import BundleError
-from mive.networks.tokens import TokenRoles, encode_captions
+from mive.networks.tokens import encode_captions
 
 START, END = 49406, 49407
 

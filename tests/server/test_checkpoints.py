@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mive.editing.editor import Checkpoint
+from mive.editing.checkpoint import Checkpoint
 from mive.errors import OutputError
 from mive.method.sampling import State
 from mive.server.checkpoints import Checkpoints, Stored

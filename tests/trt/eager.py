@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength
+from mive.attention.roles import TokenRoles
 from mive.networks.bundle import Bundle
-from mive.networks.tokens import TokenRoles
 from mive.networks.unet.frames import FrameInputs
 from mive.networks.unet.inflation import attention_sizes
 from mive_trt.buckets import Bucket

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import BundleOption, JsonOption, QuietOption
+from mive.cli.options import BundleOption
 from mive.console.ending import say_json
 from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
 from mive.errors import RequestError
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def report(
     json: JsonOption = False,
 ) -> None:
     """Write report.html, .md, .csv and .json into DIR: the paper's tables with intervals, timings, worst and best."""
-    from mive.evaluate.bench.report import read_report, write_report
+    from mive.evaluate.bench.report import read_report
+    from mive.evaluate.bench.report_files import write_report
 
     made = read_report(folder, None if methods is None else words(methods))
     paths = write_report(made, folder)
@@ -166,8 +168,9 @@ def _info(
     suite: Path, folder: RunFolder, bundle: str | None, judge: str | None, preset: str | None, changes: list[str]
 ) -> RunInfo:
     """What is asked for; what is left open is as in the run that is gone on with."""
-    from mive.cli.flags import Flags, anchored
+    from mive.cli.flags import Flags
     from mive.evaluate.bench.results import RunInfo
+    from mive.request_files import anchored
 
     before = folder.info()
     if judge is not None and Path(judge).is_dir():

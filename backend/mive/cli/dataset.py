@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import JsonOption, QuietOption
 from mive.console.ending import say_json
 from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
 from mive.errors import RequestError
 
 if TYPE_CHECKING:

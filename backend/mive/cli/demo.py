@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import JsonOption, QuietOption
 from mive.cli.tables import show_scores
 from mive.console.ending import say_json, say_warnings
 from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
 from mive.console.progress import shown
 
 if TYPE_CHECKING:

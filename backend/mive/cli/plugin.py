@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import JsonOption
 from mive.console.ending import say_json, say_warnings
+from mive.console.options import JsonOption
 from mive.errors import MiveError, RequestError
 
 if TYPE_CHECKING:

@@ -14,13 +14,11 @@ from mive.cli.options import (
     CodecOption,
     EditOption,
     FramesOption,
-    JsonOption,
     LaterOutOption,
     MatteFitOption,
     MatteOption,
     MattesOption,
     PresetOption,
-    QuietOption,
     RequestOption,
     SeedOption,
     SetOption,
@@ -39,6 +37,7 @@ from mive.cli.remote import (
     through_bridge,
 )
 from mive.console.ending import say_json, say_made
+from mive.console.options import JsonOption, QuietOption
 from mive.console.progress import shown
 from mive.errors import RequestError
 

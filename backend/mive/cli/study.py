@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from mive.cli.options import JsonOption, QuietOption
 from mive.console.ending import say_json
+from mive.console.options import JsonOption, QuietOption
 
 study = typer.Typer(
     name="study",
@@ -82,7 +82,7 @@ def tally(
     """Show each method's share of the choices, with 95 % intervals; who left answers out is not counted, and named."""
     from mive.evaluate.study.answers import load_key, load_participants
     from mive.evaluate.study.tally import tally as counted
-    from mive.evaluate.study.tally import to_dict, write_tally
+    from mive.evaluate.study.tally_files import to_dict, write_tally
     from mive.evaluate.study.tally_markdown import markdown
 
     known = load_key(key)

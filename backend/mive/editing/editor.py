@@ -3,65 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mive.editing.checkpoint import Checkpoint, Keep
 from mive.editing.inversions import InversionCache, inversion_key
 from mive.editing.previews import Look, Previews, Show, WindowPreview
+from mive.editing.samplers import first_latents, instances_of, make_plan, make_sampler, own
 from mive.editing.sketches import Sketcher
 from mive.editing.windows import make_windows
 from mive.engines.choice import Choice, choose_engine, engine_dtype, make_engine
+from mive.engines.devices import choose_device
 from mive.engines.engine import Engine
-from mive.engines.torch_engine import choose_device
 from mive.errors import EngineError
 from mive.manifest import BundleRecord, Manifest
 from mive.media import Clip, Mattes, inward_feather, paste, to_float
 from mive.media.sizes import model_frame, model_size
-from mive.method.denoiser import Conditions
-from mive.method.sampling import Edits, Inverted, Sampler, State, invert
-from mive.method.schedule import Grids, Plan, make_grids, make_plan
+from mive.method.sampling import Inverted, Sampler, State, invert
+from mive.method.schedule import Grids, make_grids
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import hash_bundle
+from mive.plans import Plan
 from mive.progress import Clock, Progress, Report
-from mive.request import EditRequest, FrameRange, Instance, ResolvedSettings
+from mive.request import EditRequest, FrameRange, ResolvedSettings
 from mive.settings import EngineName
 
 Pixels = NDArray[np.float32]
-T = TypeVar("T")
 Teller = Callable[[str, int, int], None]
 
 _INVERTING = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The parts of a bundle that have a say in inverted latents."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """Where an edit stands, so that it can go on with at most one step of its plan repeated.
-
-    The running window's conditions are made again, and its inversion unless the cache has it.
-
-    Attributes:
-        window: windows whose final frames are out.
-        carried: [shared, C, h, w], the tail of the last finished window that the next one blends with.
-        state: where the plan stands in the running window; None before its first step.
-    """
-
-    window: int = 0
-    carried: Tensor | None = None
-    state: State | None = None
-
-
-Keep = Callable[[Checkpoint], None]
 
 
 @dataclass
@@ -128,7 +107,7 @@ class Editor:
         warnings = [choice.why] if choice.why else []
         warnings += [
             f'the caption "{caption[:60]}…" is longer than the model takes; its end is ignored'
-            for caption in engine.too_long([instance.caption for instance in _instances(request, settings)])
+            for caption in engine.too_long([instance.caption for instance in instances_of(request, settings)])
         ]
         return cls(request, settings, hashes, engine, cache, grids, plan, clock, warnings)
 
@@ -198,7 +177,7 @@ class Editor:
         key = self._inversion_key(small)
         inverted = self._kept_inversion(key)
         z_0 = self.engine.encode(small) if inverted is None else inverted[None]
-        sampler = self._sampler(conditions, z_0)
+        sampler = make_sampler(self.request, self.settings, self.engine, self.grids, conditions, z_0)
         look = None if show is None else Look(WindowPreview(small, z_0, sampler.masks), show, self.plan)
         # When another window begins, most instances have been seen as they become.
         if look is not None and look.show.number == 1 and inverted is None and state is None:
@@ -210,12 +189,13 @@ class Editor:
             inverted = invert(z_0, self.grids, sampler.schedule, self.engine, progress=partial(tell, "inversion"))
             self.cache.save(key, inverted)
         self.clock.lap("inversion")
-        sampler = replace(sampler, inverted=inverted, initial=self._initial(inverted, sampler.masks))
+        initial = first_latents(self.request, self.settings, inverted[self.grids.sampling[0]], sampler.masks)
+        sampler = replace(sampler, inverted=inverted, initial=initial)
         return self._sample(sampler, tell, state, keep, look)
 
     def _sketch(self, look: Look, sampler: Sampler, z_0: Tensor, told: Callable[[int, int], None]) -> None:
         """Show every instance in a sketch, where that takes less than the inversion, which comes next."""
-        seeds = [_own(instance.seed, self.settings.seed) for instance in _instances(self.request, self.settings)]
+        seeds = [own(instance.seed, self.settings.seed) for instance in instances_of(self.request, self.settings)]
         sketcher = Sketcher(sampler, z_0, seeds, self.settings, told)
         # With TensorRT, programs for single frames would have to be built first.
         if self.engine.name != "torch" or sketcher.forwards >= len(z_0) * len(self.grids.inversion):
@@ -268,40 +248,6 @@ class Editor:
         kept = self.cache.load(key)
         return None if kept is None else {t: z.to(self.engine.device) for t, z in kept.items()}
 
-    def _sampler(self, conditions: Conditions, z_0: Tensor) -> Sampler:
-        """A sampler that has yet to be given inverted latents."""
-        settings = self.settings
-        masks = conditions.masks[z_0.shape[-2], z_0.shape[-1]].float()[:, :, None].to(z_0.device)
-        chosen = _instances(self.request, settings)
-        edits = Edits(
-            captions=tuple(i.caption for i in chosen),
-            guidance=tuple(_own(i.guidance, settings.guidance) for i in chosen),
-            lambda_=tuple(_own(i.lambda_, settings.lambda_) for i in chosen),
-            lambda_r=tuple(_own(i.lambda_r, settings.lambda_r) for i in chosen),
-            ipr=settings.ipr,
-            lambda_s=settings.lambda_s,
-            per_forward=settings.instances_per_forward,
-        )
-        return Sampler(self.engine, self.engine.bundle.schedule, self.grids, edits, conditions, masks, {None: z_0})
-
-    def _initial(self, inverted: Inverted, masks: Tensor) -> Tensor | None:
-        """First latents per instance where a variation is asked for: seeded noise mixed in, variance kept.
-
-        Args:
-            inverted: z̃; its noisiest stays outside an instance's mask.
-            masks: [M, N, 1, h, w].
-        """
-        share, noisiest = self.settings.variation, inverted[self.grids.sampling[0]]
-        if share == 0:
-            return None
-        mixed = []
-        for instance, m in zip(_instances(self.request, self.settings), masks, strict=True):
-            generator = torch.Generator().manual_seed(_own(instance.seed, self.settings.seed))
-            # One frame's noise for all frames, so that the variation does not flicker.
-            noise = torch.randn(noisiest.shape[1:], generator=generator).to(noisiest.device)
-            mixed.append(((1 - share**2) ** 0.5 * noisiest + share * noise) * m + noisiest * (1 - m))
-        return torch.stack(mixed)
-
     def _decode(self, z_0: Tensor, batch: int = 4) -> Iterator[Pixels]:
         for part in torch.split(z_0, batch):
             yield from self.engine.decode(part)
@@ -343,11 +289,6 @@ class Editor:
         )
 
 
-def matte_hashes(mattes: Mattes) -> dict[str, str]:
-    """SHA-256 (hex) of every matte file, by its path."""
-    return {str(path): _file_hash(Path(path)) for path in mattes.files}
-
-
 def _teller(report: Report, number: int, count: int) -> Teller:
     """Reports a window's (stage, done, total) as progress of the whole edit."""
 
@@ -355,19 +296,3 @@ def _teller(report: Report, number: int, count: int) -> Teller:
         report(Progress(stage, (number - 1) * total + done, count * total, number, count))
 
     return tell
-
-
-def _instances(request: EditRequest, settings: ResolvedSettings) -> Sequence[Instance]:
-    """What is edited; under one global caption the frame as a whole, with no instance's own settings."""
-    if settings.caption_mode == "global":
-        return (Instance(id=1, caption=request.global_caption),)
-    return request.instances
-
-
-def _own(value: T | None, default: T) -> T:
-    return default if value is None else value
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

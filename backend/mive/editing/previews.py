@@ -13,7 +13,8 @@ from torch import Tensor
 
 from mive.media.sizes import model_frame
 from mive.method.sampling import Inverted, Sampler, State
-from mive.method.schedule import Grids, Lps, NoiseSchedule, Nps, Plan, PlanStep
+from mive.method.schedule import Grids, NoiseSchedule
+from mive.plans import Lps, Nps, Plan, PlanStep
 
 LONGEST_SIDE = 256
 """Pixels of a preview's longer side at most."""

@@ -9,9 +9,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from mive.editing.samplers import modulated_steps
 from mive.method.denoiser import Conditions
 from mive.method.sampling import Edits, Sampler
-from mive.method.schedule import Grids, Lps, modulated_steps
+from mive.method.schedule import Grids
+from mive.plans import Lps
 from mive.request import ResolvedSettings
 
 STEPS: Final = 4

@@ -13,9 +13,9 @@ from av.video.reformatter import VideoReformatter
 
 from mive.errors import MatteError, MediaError
 from mive.media import colour
-from mive.media.clip import open_clip
 from mive.media.image import Image, read_image
 from mive.media.info import Coverage, Pixels
+from mive.media.opening import open_clip
 from mive.media.paste import to_float
 from mive.media.raw import RawClip
 from mive.media.sequence import SequenceClip

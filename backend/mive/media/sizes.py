@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.networks.masks import Size
+from mive.method.denoiser import Size
 
 Pixels = NDArray[np.float32]
 

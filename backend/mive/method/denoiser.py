@@ -10,8 +10,10 @@ from torch import Tensor
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength
-from mive.networks.masks import Size
-from mive.networks.unet.frames import FlowAttention
+from mive.settings import FlowAttention
+
+Size = tuple[int, int]
+"""Height and width in cells."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength, ipr_strength
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions, Denoiser
-from mive.method.schedule import Fuse, Grids, Lps, NoiseSchedule, Nps, Plan, PlanStep, Reinvert
+from mive.method.schedule import Grids, NoiseSchedule
+from mive.plans import Fuse, Lps, Nps, Plan, PlanStep, Reinvert
 from mive.settings import Ipr, LambdaS
 
 Inverted = Mapping[int | None, Tensor]

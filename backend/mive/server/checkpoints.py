@@ -17,7 +17,7 @@ from pathlib import Path
 import safetensors
 from safetensors.torch import load, save
 
-from mive.editing.editor import Checkpoint
+from mive.editing.checkpoint import Checkpoint
 from mive.method.sampling import State
 from mive.server.files import make_folder, remove_asides, write_whole
 

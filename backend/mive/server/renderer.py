@@ -17,14 +17,17 @@ import torch
 
 from mive import __version__
 from mive.edit import Shot, open_shot
-from mive.editing.editor import Checkpoint, Editor, matte_hashes
+from mive.editing.checkpoint import Checkpoint
+from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.editing.previews import Preview, Previews
 from mive.editing.windows import Window, make_windows
 from mive.engines.choice import Choice, choose_engine, engine_dtype
-from mive.engines.torch_engine import TorchEngine, choose_device, memory_of
+from mive.engines.devices import choose_device, memory_of
+from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError
 from mive.media import content_hash
+from mive.media.hashing import matte_hashes
 from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import PARTS, find_bundle, find_part, hash_bundle

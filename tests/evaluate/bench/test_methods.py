@@ -6,9 +6,10 @@ from typing import get_args
 
 import pytest
 
+from mive.editing.samplers import make_plan
 from mive.errors import RequestError
 from mive.evaluate.bench.methods import METHODS, choose
-from mive.method.schedule import Nps, make_plan
+from mive.plans import Nps
 from mive.request import PLAN_NAMES, Settings
 from mive.settings import Preset
 

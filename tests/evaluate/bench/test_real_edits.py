@@ -10,7 +10,8 @@ from mive.editing.inversions import InversionCache
 from mive.evaluate.bench.make_toy import make_toy
 from mive.evaluate.bench.makers import Editing
 from mive.evaluate.bench.methods import choose
-from mive.evaluate.bench.report import read_report, write_report
+from mive.evaluate.bench.report import read_report
+from mive.evaluate.bench.report_files import write_report
 from mive.evaluate.bench.results import RunFolder, RunInfo
 from mive.evaluate.bench.runner import run_suite
 from mive.evaluate.bench.suite import load_suite

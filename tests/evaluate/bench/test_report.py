@@ -12,7 +12,8 @@ import pytest
 from tests.evaluate.bench.conftest import AFTER, BEFORE, ColourJudge, Painter, write_squares
 
 from mive.errors import RequestError
-from mive.evaluate.bench.report import Report, read_report, write_report
+from mive.evaluate.bench.report import Report, read_report
+from mive.evaluate.bench.report_files import write_report
 from mive.evaluate.bench.report_plots import scatter
 from mive.evaluate.bench.results import RunFolder, RunInfo
 from mive.evaluate.bench.runner import run_suite

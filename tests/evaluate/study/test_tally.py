@@ -16,8 +16,9 @@ from mive.errors import RequestError
 from mive.evaluate.study.answers import Participant, load_key, load_participants
 from mive.evaluate.study.plan import KeyClip, StudyKey
 from mive.evaluate.study.questions import QUESTIONS
-from mive.evaluate.study.tally import Tally, tally, to_dict, write_tally
+from mive.evaluate.study.tally import Tally, tally
 from mive.evaluate.study.tally_chart import chart
+from mive.evaluate.study.tally_files import to_dict, write_tally
 from mive.evaluate.study.tally_markdown import markdown
 
 NAMES = [question.name for question in QUESTIONS]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import ipr_strength
+from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
 from mive.errors import BundleError, EngineError
 from mive.networks.masks import mask_pyramid, select_masks
-from mive.networks.tokens import TokenRoles
 from mive.networks.unet import processors
 from mive.networks.unet.frames import FrameContext, FrameInputs
 from mive.networks.unet.inflation import (

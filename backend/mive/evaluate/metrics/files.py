@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mive.engines.torch_engine import choose_device
+from mive.engines.devices import choose_device
 from mive.evaluate.metrics.embed import ClipEmbedder
 from mive.evaluate.metrics.report import Scores, score_clip
 from mive.evaluate.metrics.vectors import Embedder

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength
-from mive.networks.masks import Size
-from mive.networks.tokens import TokenRoles
-
-FlowAttention = Literal["flatten", "old_qk", "none"]
+from mive.attention.roles import TokenRoles
+from mive.method.denoiser import Size
+from mive.settings import FlowAttention
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from mive.errors import BundleError
-from mive.networks.masks import Size
+from mive.method.denoiser import Size
 from mive.networks.unet.frames import FrameContext, FrameInputs, StartToken
 from mive.networks.unet.processors import (
     CrossAttentionProcessor,

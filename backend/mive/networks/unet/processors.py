@@ -16,9 +16,9 @@ from mive.attention.dense_diffusion import (
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_attention
 from mive.attention.kernels import IprAttention, kernels_for
+from mive.attention.roles import TokenRoles
 from mive.attention.tiles import MAX_KEYS
 from mive.errors import EngineError
-from mive.networks.tokens import TokenRoles
 from mive.networks.unet.frames import FrameContext, StartToken
 
 SelfAttentionMode = Literal["all", "frame"]
