@@ -1,6 +1,6 @@
 # make demo   edits a clip with the bundled model, writes out/demo
 # make test   lint, types and the quick tests: what must be green before every commit
-# make lint   ruff and mypy only
+# make lint   ruff, mypy and the layers that imports keep to (pyproject.toml) only
 # make test-slow   the tests that take longer than five seconds
 # make soak   the tests that take minutes and are not part of CI; writes docs/soak.md
 # make proto       the contract's Python code, built from proto/ (the others call it)
@@ -27,6 +27,7 @@ lint: $(VENV)/proto.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 test-slow: $(VENV)/proto.stamp
 	$(PYTEST) -m "slow and not soak" --durations=15

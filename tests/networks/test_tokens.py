@@ -65,13 +65,6 @@ def test_a_caption_that_is_too_long_is_clamped_and_flagged(tokenizer: Any) -> No
     assert roles_of(roles, 2) == "S" + "T" * 75 + "E"
 
 
-def test_every_position_has_one_role() -> None:
-    roles = TokenRoles(torch.arange(76))
-    count = roles.start(77).int() + roles.text(77) + roles.end(77) + roles.padding(77)
-    assert (count == 1).all()
-    assert roles.text(77).sum(1).tolist() == list(range(76))
-
-
 def test_a_tokenizer_without_a_length_is_an_error() -> None:
     class Endless:
         model_max_length = int(1e30)

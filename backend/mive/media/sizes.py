@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.method.denoiser import Size
-
 Pixels = NDArray[np.float32]
+Size = tuple[int, int]
+"""Height and width in pixels."""
 
 
 def model_frame(frame: Pixels, size: Size) -> Pixels:
