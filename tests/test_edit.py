@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from mive.edit import EditResult, run_edit
@@ -157,17 +156,6 @@ def test_a_variation_differs_by_seed_and_repeats(shot: Path, bundle: Path, tmp_p
         return read_manifest(result.manifest).frames_hash
 
     assert render(1, "a.mkv") == render(1, "b.mkv") != render(2, "c.mkv")
-
-
-def test_a_variation_stays_inside_the_mattes(shot: Path, bundle: Path) -> None:
-    asked = request(shot, bundle, settings=QUICK.model_copy(update={"variation": 0.8}))
-    editor = Editor.load(asked, asked.settings.resolved({}), bundle, InversionCache(None), Clock())
-    noisiest = torch.zeros(3, 4, 8, 8)
-    masks = torch.zeros(2, 3, 1, 8, 8)
-    masks[0, ..., :4], masks[1, ..., 6:] = 1, 1
-    initial = editor._initial({editor.grids.sampling[0]: noisiest}, masks)
-    assert initial is not None
-    assert torch.equal((initial != 0).all(2, keepdim=True), masks.bool())
 
 
 def test_one_global_caption_heeds_no_instance(shot: Path, bundle: Path, tmp_path: Path) -> None:
