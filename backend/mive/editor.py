@@ -275,7 +275,7 @@ class Editor:
         chosen = _instances(self.request, settings)
         edits = Edits(
             captions=tuple(i.caption for i in chosen),
-            guidance=tuple(_own(i.guidance, settings.guidance) for i in chosen),
+            guidance=tuple(settings.guidance_of(i.guidance) for i in chosen),
             lambda_=tuple(_own(i.lambda_, settings.lambda_) for i in chosen),
             lambda_r=tuple(_own(i.lambda_r, settings.lambda_r) for i in chosen),
             ipr=settings.ipr,
