@@ -105,12 +105,13 @@ def test_fields_that_are_wrong(form: Form, change: dict[str, str], why: str) -> 
     assert why in refusal.value.what
 
 
+@pytest.mark.parametrize("name", ["m.####.png", "m.%04d.png", "m.@@@@.png", "m.$F4.png"])
 def test_mattes_may_be_a_sequence_and_a_home_a_tilde(
-    form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    edit = read_form(replace(form, mattes=f"{tmp_path}/mattes/m.####.png", folder="~/made"))
-    assert edit.mattes == tmp_path / "mattes" / "m.####.png"
+    edit = read_form(replace(form, mattes=f"{tmp_path}/mattes/{name}", folder="~/made"))
+    assert edit.mattes == tmp_path / "mattes" / name
     assert edit.folder == tmp_path / "made"
 
 

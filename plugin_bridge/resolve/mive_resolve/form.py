@@ -14,6 +14,8 @@ from mive_resolve.shot import Shot
 PRESETS = ("draft", "standard", "paper")
 _HIGHEST_SEED = 2**31 - 1
 _HIGHEST_STRENGTH = 100
+_DIGITS = frozenset("#%@$")
+"""What the digits of a sequence's numbers are written with."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -108,5 +110,5 @@ def _path(field: str, text: str, fix: str) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    """Of a sequence such as ``mattes.####.png`` only its folder is looked for."""
-    return path.exists() or ("#" in path.name and path.parent.is_dir())
+    """Of a sequence such as ``mattes.####.png`` or ``mattes.%04d.png`` only its folder is looked for."""
+    return path.exists() or (bool(_DIGITS.intersection(path.name)) and path.parent.is_dir())
