@@ -118,7 +118,7 @@ class PlainEditor(Editor):
             strength = ipr_strength(step.s, settings.steps, settings.lambda_, settings.lambda_r, settings.lambda_s)
         caption = self.request.instances[instance].caption
         base = self._epsilon(z, t, "", conditions)
-        return base + settings.guidance * (self._epsilon(z, t, caption, conditions, instance, strength) - base)
+        return base + settings.guidance_of() * (self._epsilon(z, t, caption, conditions, instance, strength) - base)
 
     def _epsilon(
         self,

@@ -15,7 +15,7 @@ from mive.editing.checkpoint import Checkpoint
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.errors import MatteError, MediaError, OutputError
-from mive.manifest import read_manifest
+from mive.manifest import Manifest, read_manifest
 from mive.media import open_clip, open_mattes
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Instance, Settings
@@ -156,6 +156,19 @@ def test_a_variation_differs_by_seed_and_repeats(shot: Path, bundle: Path, tmp_p
         return read_manifest(result.manifest).frames_hash
 
     assert render(1, "a.mkv") == render(1, "b.mkv") != render(2, "c.mkv")
+
+
+def test_a_guidance_factor_makes_the_frames_of_that_guidance(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    def render(name: str, own: float, **settings: float) -> Manifest:
+        instances = (Instance(id=1, caption="a ball"), Instance(id=2, caption="a cube", guidance=own))
+        asked = request(shot, bundle, settings=QUICK.model_copy(update=settings), instances=instances, frames=ONE)
+        return read_manifest(run_edit(asked, tmp_path / name).manifest)
+
+    usual, twice = render("usual.mkv", own=1.5), render("twice.mkv", own=1.5, guidance_factor=2.0)
+    assert render("one.mkv", own=1.5, guidance_factor=1.0).frames_hash == usual.frames_hash != twice.frames_hash
+    assert render("said.mkv", own=3.0, guidance=4.0).frames_hash == twice.frames_hash
+    again = run_edit(twice.rerender_request(), tmp_path / "again.mkv")
+    assert read_manifest(again.manifest).frames_hash == twice.frames_hash
 
 
 def test_one_global_caption_heeds_no_instance(shot: Path, bundle: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def make_sampler(
     chosen = instances_of(request, settings)
     edits = Edits(
         captions=tuple(i.caption for i in chosen),
-        guidance=tuple(own(i.guidance, settings.guidance) for i in chosen),
+        guidance=tuple(settings.guidance_of(i.guidance) for i in chosen),
         lambda_=tuple(own(i.lambda_, settings.lambda_) for i in chosen),
         lambda_r=tuple(own(i.lambda_r, settings.lambda_r) for i in chosen),
         ipr=settings.ipr,

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from mive._validation import Model, did_you_mean, reject
 from mive.errors import RequestError
 from mive.evaluate.bench.tags import filled, plain, tagged_ids
+from mive.media.pattern import parse_pattern
 from mive.request import FrameRange, Instance
 from mive.settings import Count
 
@@ -193,7 +194,7 @@ def _load_clip(path: Path) -> SuiteClip:
     about, digest = _read(ClipDescription, path)
     for field in ("source", "mattes"):
         place = path.parent / getattr(about, field)
-        if not place.exists() and "#" not in place.name and "%" not in place.name:
+        if not place.exists() and parse_pattern(place.name) is None:
             near = did_you_mean(place.name, [entry.name for entry in path.parent.iterdir()])
             raise RequestError(
                 f"{path}: {field}: there is no {place}",
