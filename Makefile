@@ -1,6 +1,6 @@
 # make demo   edits a clip with the bundled model, writes out/demo
 # make test   lint, types and the quick tests: what must be green before every commit
-# make lint   ruff and mypy only
+# make lint   ruff, mypy, the layers that imports keep to (pyproject.toml), and buf for the contract only
 # make test-slow   the tests that take longer than five seconds
 # make soak   the tests that take minutes and are not part of CI; writes docs/soak.md
 # make proto       the contract's Python code, built from proto/ (the others call it)
@@ -27,6 +27,10 @@ lint: $(VENV)/proto.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/buf lint proto
+	$(BIN)/buf breaking proto --against proto/baseline.binpb || \
+	  { echo "Clients of the recorded contract would break. If that is meant: make proto-baseline" >&2; exit 1; }
 
 test-slow: $(VENV)/proto.stamp
 	$(PYTEST) -m "slow and not soak" --durations=15
@@ -37,7 +41,7 @@ soak: $(VENV)/dev.stamp $(VENV)/proto.stamp
 proto: $(VENV)/proto.stamp
 
 proto-baseline: $(VENV)/proto.stamp
-	$(BIN)/python proto/compatibility.py
+	$(BIN)/buf build proto --exclude-source-info --output proto/baseline.binpb
 
 clean:
 	rm -rf $(VENV) out backend/mive/v1

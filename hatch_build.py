@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PLUGIN_TAG = "py3-none-manylinux_2_28_x86_64"
 
 COMPILED = {
-    "the OpenFX plugin": ("plugin_bridge/ofx", "MIVE.ofx.bundle", "mive/plugin/MIVE.ofx.bundle"),
+    "the OpenFX plugin": ("plugin_bridge/ofx", "MIVE.ofx.bundle", "mive/install/MIVE.ofx.bundle"),
     "TensorRT plugins": ("mive_trt/plugins", "libmive_trt_plugins.so", "mive_trt/libmive_trt_plugins.so"),
 }
 """By what it is: its sources, what CMake makes of them, and where that goes in a wheel."""
@@ -32,7 +32,7 @@ class GeneratedHook(BuildHookInterface):
         build_data["artifacts"] += [path.relative_to(root).as_posix() for path in generate(root)]
         if version == "editable":
             return
-        build_data["force_include"][str(root / "plugin_bridge" / "resolve")] = "mive/plugin/resolve"
+        build_data["force_include"][str(root / "plugin_bridge" / "resolve")] = "mive/install/resolve"
         self._folder = tempfile.mkdtemp(prefix="mive-plugin-")
         for name, (sources, made, target) in COMPILED.items():
             folder = Path(self._folder) / made

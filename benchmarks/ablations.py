@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from mive.bench.methods import choose
-from mive.cache import InversionCache
 from mive.edit import run_edit
+from mive.editing.inversions import InversionCache
+from mive.evaluate.bench.methods import choose
+from mive.evaluate.metrics.files import score_files
+from mive.evaluate.toyworld import COLOURS, PATTERNS, Scene, describe, random_scene
+from mive.evaluate.toyworld.clip import write_clip
+from mive.evaluate.training.scenes import HELD_OUT_SEEDS
 from mive.request import EditRequest, Instance, Settings
-from mive.scoring import score_files
-from mive.toyworld import COLOURS, PATTERNS, Scene, describe, random_scene
-from mive.toyworld.clip import write_clip
-from mive.training.scenes import HELD_OUT_SEEDS
 
 FRAMES: Final = 8
 NAMES: Final = ("full", "no_ipr", "dense_diffusion", "lps_only", "nps_only", "no_reinversion", "global_caption")

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from mive.attention import flow, ipr
 from mive.attention.kernels import Kernels, kernels_for, obstacle
+from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
-from mive.networks.tokens import TokenRoles
 
 TESTS = ["test_ipr_triton", "test_flow_triton"] + ["test_kernels_in_networks"] * bool(find_spec("diffusers"))
 LEVELS = [(64, 40), (32, 80), (16, 160)]

@@ -28,7 +28,7 @@ from typing import Any, Final
 import numpy as np
 from tests.hosts.ofx_host import FILTER, Host, Traits
 
-from mive.plugin.sources import find_bundle
+from mive.install.sources import find_bundle
 from mive_bridge.bridge import edits_folder
 from mive_bridge.edit import Edit, Standing
 from mive_bridge.frames import FrameCache

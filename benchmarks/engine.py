@@ -26,20 +26,21 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mive.attention.ipr import ipr_strength
-from mive.cache import InversionCache
 from mive.edit import Shot, open_shot
-from mive.editor import Editor
+from mive.editing.editor import Editor
+from mive.editing.inversions import InversionCache
 from mive.engines.choice import choose_engine, engine_dtype, make_engine
-from mive.engines.denoiser import Call, Conditions
+from mive.engines.devices import choose_device
 from mive.engines.engine import Engine
-from mive.engines.torch_engine import TorchEngine, choose_device
+from mive.engines.torch_engine import TorchEngine
+from mive.evaluate.toyworld import random_scene
+from mive.evaluate.toyworld.clip import write_clip
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import load_bundle
 from mive.networks.bundle_files import hash_bundle
 from mive.progress import Clock
 from mive.request import EditRequest, Instance, Settings
 from mive.settings import Precision
-from mive.toyworld import random_scene
-from mive.toyworld.clip import write_clip
 
 COLOURS = ("red", "green", "blue", "yellow", "cyan", "magenta", "white", "black")
 

@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 from mive.edit import run_edit
+from mive.evaluate.toyworld import random_scene
+from mive.evaluate.toyworld.clip import write_clip
 from mive.request import EditRequest, Instance, Settings
-from mive.toyworld import random_scene
-from mive.toyworld.clip import write_clip
 
 WINDOW = 8
 CASES = [(1, 8), (2, 8), (4, 8), (8, 8), (2, 16), (2, 32)]

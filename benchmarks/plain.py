@@ -16,16 +16,16 @@ from torch import Tensor, nn
 
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_attention, ipr_strength
-from mive.editor import Editor, Pixels, Teller
-from mive.engines.denoiser import Conditions
+from mive.editing.editor import Editor, Pixels, Teller
+from mive.editing.previews import Show
 from mive.engines.torch_engine import TorchEngine
 from mive.media import Clip, Mattes
-from mive.networks.frames import FrameContext, FrameInputs
+from mive.method.denoiser import Conditions
+from mive.method.sampling import Inverted, State
 from mive.networks.masks import select_masks
-from mive.preview import Show
+from mive.networks.unet.frames import FrameContext, FrameInputs
+from mive.plans import Fuse, Lps, Nps, Reinvert
 from mive.request import FrameRange
-from mive.sampling import Inverted, State
-from mive.schedule import Fuse, Lps, Nps, Reinvert
 
 
 @dataclass
@@ -118,7 +118,7 @@ class PlainEditor(Editor):
             strength = ipr_strength(step.s, settings.steps, settings.lambda_, settings.lambda_r, settings.lambda_s)
         caption = self.request.instances[instance].caption
         base = self._epsilon(z, t, "", conditions)
-        return base + settings.guidance * (self._epsilon(z, t, caption, conditions, instance, strength) - base)
+        return base + settings.guidance_of() * (self._epsilon(z, t, caption, conditions, instance, strength) - base)
 
     def _epsilon(
         self,

@@ -18,18 +18,18 @@ from typing import Any, Final
 import numpy as np
 from ablations import SCORES, instances_of, scene_of
 
-from mive.cache import InversionCache
-from mive.demo import demo_request
 from mive.edit import open_shot
-from mive.editor import Editor
+from mive.editing.editor import Editor
+from mive.editing.inversions import InversionCache
+from mive.evaluate.demo import demo_request
+from mive.evaluate.metrics.files import score_files
+from mive.evaluate.toyworld.clip import write_clip
 from mive.media import open_clip, open_mattes, open_writer
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import find_bundle, hash_bundle
 from mive.progress import Clock
 from mive.request import EditRequest, FrameRange, Settings
-from mive.scoring import score_files
 from mive.settings import Quantize
-from mive.toyworld.clip import write_clip
 from mive_trt.calibrate import measure
 
 ROWS: Final[tuple[Quantize, ...]] = ("none", "int8", "fp8")

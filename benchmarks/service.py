@@ -21,14 +21,14 @@ from typing import Final, Literal
 
 import numpy as np
 
-from mive.cache import InversionCache
 from mive.client import Client
 from mive.edit import run_edit
+from mive.editing.inversions import InversionCache
+from mive.evaluate.toyworld import random_scene
+from mive.evaluate.toyworld.clip import write_clip
 from mive.media import ClipInfo, open_writer
 from mive.media.raw import write_raw
 from mive.request import EditRequest, FrameRange, Instance, Settings
-from mive.toyworld import random_scene
-from mive.toyworld.clip import write_clip
 
 FRAMES: Final = 8
 ROUNDS: Final = 5

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from mive.errors import EngineError
-from mive.model_size import model_size
+from mive.media.sizes import model_size
 from mive.networks.bundle import load_bundle
 from mive.networks.bundle_files import find_bundle, hash_bundle
 from mive.networks.bundle_layout import bundle_defaults

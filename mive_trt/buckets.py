@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from mive.sampling import INVERTED_TOGETHER
+from mive.method.sampling import INVERTED_TOGETHER
 from mive_trt.executor import Kind
 
 DECODED: Final = 4
@@ -54,7 +54,7 @@ def parts(items: int) -> Iterator[Part]:
 
 
 def edit_buckets(frames: int, together: int, height: int, width: int) -> dict[Kind, list[Bucket]]:
-    """Every program that edits of one window's size run, as `mive.sampling` calls them.
+    """Every program that edits of one window's size run, as `mive.method.sampling` calls them.
 
     Inversion looks at each frame by itself, some at a time. Sampling looks at all frames together: once for what all
     instances share, once for ``together`` instances, once for these with and without captions.

@@ -12,11 +12,11 @@ from typing import Any
 
 from torch import nn
 
-from mive.cache import InversionCache
-from mive.demo import demo_request
 from mive.edit import open_shot
-from mive.editor import Editor
+from mive.editing.editor import Editor
+from mive.editing.inversions import InversionCache
 from mive.errors import EngineError, RequestError
+from mive.evaluate.demo import demo_request
 from mive.manifest import package_versions
 from mive.networks.bundle import Bundle
 from mive.progress import Clock, Report

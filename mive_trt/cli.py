@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mive.cli.app import run
-from mive.cli.ending import say_json
-from mive.cli.flags import anchored, read_request
-from mive.cli.options import JsonOption, QuietOption
-from mive.cli.progress import shown
+from mive.console.ending import say_json
+from mive.console.options import JsonOption, QuietOption
+from mive.console.progress import shown
+from mive.console.run import run
 from mive.errors import RequestError
+from mive.request_files import anchored, read_request
 from mive.settings import Narrow, Quantize
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from mive.attention.ipr import IprStrength
 from mive.attention.kernels import kernels_are
+from mive.attention.roles import TokenRoles
 from mive.engines.torch_engine import TorchEngine
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FrameInputs
-from mive.networks.inflation import attention_sizes
-from mive.networks.tokens import TokenRoles
+from mive.networks.unet.frames import FrameInputs
+from mive.networks.unet.inflation import attention_sizes
 from mive.settings import LambdaS
 from mive_trt.buckets import Bucket
 from mive_trt.executor import Kind, Port

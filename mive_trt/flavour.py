@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from mive.doctor import default_cache
 from mive.errors import EngineError
+from mive.places import default_cache
 
 log = logging.getLogger(__name__)
 

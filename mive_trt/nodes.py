@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mive.attention.ipr import IprStrength
 from mive.attention.kernels import Kernels
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 
 DOMAIN: Final = "mive"
 IPR: Final = "IPRCrossAttention"

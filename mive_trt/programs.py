@@ -8,7 +8,7 @@ from typing import Final
 import torch
 
 from mive.networks.bundle import Bundle
-from mive.networks.inflation import attention_sizes
+from mive.networks.unet.inflation import attention_sizes
 from mive_trt.buckets import Bucket
 from mive_trt.executor import Kind, Port
 

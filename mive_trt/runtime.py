@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength
-from mive.conditions.flow import FlowMethod
-from mive.engines.denoiser import Call, Conditions
+from mive.engines.devices import memory_of
 from mive.engines.engine import Pixels
-from mive.engines.torch_engine import TorchEngine, memory_of
+from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FlowAttention
-from mive.networks.inflation import attention_sizes
-from mive.networks.masks import Cells, select_masks
+from mive.networks.masks import select_masks
+from mive.networks.unet.inflation import attention_sizes
 from mive.request import ResolvedSettings
+from mive.settings import Flow, FlowAttention, MaskCells
 from mive_trt.buckets import DECODED, Bucket, Part, parts
 from mive_trt.executor import Kind, Port
 from mive_trt.executors import check_device
@@ -90,9 +90,9 @@ class TrtEngine:
         self,
         frames: Pixels,
         mattes: Iterable[Pixels],
-        flow: FlowMethod,
+        flow: Flow,
         flow_attention: FlowAttention | None,
-        cells: Cells = "nearest",
+        cells: MaskCells = "nearest",
     ) -> Conditions:
         """See `TorchEngine.conditions`."""
         return self._torch.conditions(frames, mattes, flow, flow_attention, cells)

@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 from torch import nn
 
-from mive.doctor import default_cache
 from mive.errors import EngineError, RequestError
 from mive.media.atomic import output_error
 from mive.networks.bundle import Bundle
+from mive.places import default_cache
 from mive.settings import Narrow, Quantize
 from mive_trt.flavour import Capability
 

@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from mive.doctor import default_cache
 from mive.media.atomic import output_error
+from mive.places import default_cache
 from mive_trt.build import Told, WithPlugins, build_engine
 from mive_trt.device import Cuda, TensorRtExecutor
 from mive_trt.executor import Export

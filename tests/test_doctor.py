@@ -130,22 +130,6 @@ def test_a_broken_bundle_json_is_a_problem(tmp_path: Path) -> None:
     assert any("bundle.json is wrong" in what and "pip" in fix for what, fix in problems)
 
 
-@pytest.mark.parametrize(("flags", "bf16"), [("fpu sse avx512_bf16", True), ("amx_bf16", True), ("fpu avx2", False)])
-def test_bf16_is_read_from_the_processors_flags(tmp_path: Path, flags: str, bf16: bool) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"model name\t: Some CPU\nflags\t\t: {flags}\n")
-    assert doctor.cpu_bf16(cpuinfo) is bf16
-    assert doctor.cpu_bf16(tmp_path / "missing") is None
-
-
-def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("MIVE_CACHE", raising=False)
-    assert doctor.default_cache() == tmp_path / "mive"
-    monkeypatch.setenv("MIVE_CACHE", str(tmp_path / "mine"))
-    assert doctor.default_cache() == tmp_path / "mine"
-
-
 def test_a_cache_path_that_is_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"")

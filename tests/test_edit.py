@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
-from mive.cache import InversionCache
 from mive.edit import EditResult, run_edit
-from mive.editor import Checkpoint, Editor
+from mive.editing.checkpoint import Checkpoint
+from mive.editing.editor import Editor
+from mive.editing.inversions import InversionCache
 from mive.errors import MatteError, MediaError, OutputError
-from mive.manifest import read_manifest
+from mive.manifest import Manifest, read_manifest
 from mive.media import open_clip, open_mattes
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Instance, Settings
@@ -158,15 +158,17 @@ def test_a_variation_differs_by_seed_and_repeats(shot: Path, bundle: Path, tmp_p
     assert render(1, "a.mkv") == render(1, "b.mkv") != render(2, "c.mkv")
 
 
-def test_a_variation_stays_inside_the_mattes(shot: Path, bundle: Path) -> None:
-    asked = request(shot, bundle, settings=QUICK.model_copy(update={"variation": 0.8}))
-    editor = Editor.load(asked, asked.settings.resolved({}), bundle, InversionCache(None), Clock())
-    noisiest = torch.zeros(3, 4, 8, 8)
-    masks = torch.zeros(2, 3, 1, 8, 8)
-    masks[0, ..., :4], masks[1, ..., 6:] = 1, 1
-    initial = editor._initial({editor.grids.sampling[0]: noisiest}, masks)
-    assert initial is not None
-    assert torch.equal((initial != 0).all(2, keepdim=True), masks.bool())
+def test_a_guidance_factor_makes_the_frames_of_that_guidance(shot: Path, bundle: Path, tmp_path: Path) -> None:
+    def render(name: str, own: float, **settings: float) -> Manifest:
+        instances = (Instance(id=1, caption="a ball"), Instance(id=2, caption="a cube", guidance=own))
+        asked = request(shot, bundle, settings=QUICK.model_copy(update=settings), instances=instances, frames=ONE)
+        return read_manifest(run_edit(asked, tmp_path / name).manifest)
+
+    usual, twice = render("usual.mkv", own=1.5), render("twice.mkv", own=1.5, guidance_factor=2.0)
+    assert render("one.mkv", own=1.5, guidance_factor=1.0).frames_hash == usual.frames_hash != twice.frames_hash
+    assert render("said.mkv", own=3.0, guidance=4.0).frames_hash == twice.frames_hash
+    again = run_edit(twice.rerender_request(), tmp_path / "again.mkv")
+    assert read_manifest(again.manifest).frames_hash == twice.frames_hash
 
 
 def test_one_global_caption_heeds_no_instance(shot: Path, bundle: Path, tmp_path: Path) -> None:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from mive.errors import BundleError, OutputError, RequestError
-from mive.manifest import (
-    BundleRecord,
-    Manifest,
-    bundle_hashes,
-    manifest_path,
-    package_versions,
-    read_manifest,
-    write_manifest,
-)
+from mive.errors import OutputError, RequestError
+from mive.manifest import BundleRecord, Manifest, manifest_path, package_versions, read_manifest, write_manifest
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
 
@@ -114,18 +105,3 @@ def test_reading_what_is_no_manifest(manifest: Manifest, tmp_path: Path) -> None
     with pytest.raises(RequestError) as caught:
         read_manifest(path)
     assert caught.value.field == "request.instances[0].id"
-
-
-def test_bundle_hashes_name_every_file(tmp_path: Path) -> None:
-    (tmp_path / "unet").mkdir()
-    (tmp_path / "unet" / "config.json").write_bytes(b"{}")
-    (tmp_path / "bundle.json").write_bytes(b"[]")
-    assert bundle_hashes(tmp_path) == {
-        "bundle.json": hashlib.sha256(b"[]").hexdigest(),
-        "unet/config.json": hashlib.sha256(b"{}").hexdigest(),
-    }
-
-
-def test_a_bundle_without_files(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no files"):
-        bundle_hashes(tmp_path / "missing")

@@ -31,9 +31,9 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> N
         if path.is_file() and path.suffix != ".pyc" and compiled not in path.parents
     }
     script = REPOSITORY / "plugin_bridge" / "resolve"
-    expected |= {f"mive/plugin/resolve/{path.relative_to(script).as_posix()}" for path in script.rglob("*.py")}
+    expected |= {f"mive/install/resolve/{path.relative_to(script).as_posix()}" for path in script.rglob("*.py")}
     if shutil.which("cmake") and shutil.which("c++"):
-        expected.add("mive/plugin/MIVE.ofx.bundle/Contents/Linux-x86-64/MIVE.ofx")
+        expected.add("mive/install/MIVE.ofx.bundle/Contents/Linux-x86-64/MIVE.ofx")
         expected.add("mive_trt/libmive_trt_plugins.so")
         assert wheel.name.endswith("-py3-none-manylinux_2_28_x86_64.whl")
     metadata = f"mive-{mive.__version__}.dist-info"

@@ -222,6 +222,21 @@ def test_the_user_comes_before_the_preset_and_the_bundle() -> None:
     assert settings.steps == 50
 
 
+@pytest.mark.parametrize("asked", [{}, {"preset": "paper"}, {"guidance": 3}], ids=["bundle", "preset", "asked"])
+def test_the_guidance_factor_is_on_whatever_says_the_guidance(asked: dict[str, Any]) -> None:
+    usual = Settings(**asked).resolved(TINY).guidance_of()
+    assert Settings(**asked, guidance_factor=1).resolved(TINY).guidance_of() == usual
+    assert Settings(**asked, guidance_factor=0.5).resolved(TINY).guidance_of() == usual / 2
+    assert Settings(**asked, guidance_factor=2).resolved(TINY).guidance_of(4) == 8, "an instance's own too"
+
+
+@given(st.floats(0, 100), st.floats(0, 100))
+def test_a_greater_guidance_factor_never_pulls_less(one: float, other: float) -> None:
+    weak, strong = (Settings(guidance_factor=f).resolved(TINY).guidance_of() for f in sorted((one, other)))
+    assert weak <= strong
+    assert strong - weak == pytest.approx(abs(one - other) * TINY["guidance"])
+
+
 def test_asked_and_resolved_settings_have_the_same_fields() -> None:
     assert list(Settings.model_fields) == list(ResolvedSettings.model_fields)
 
@@ -282,7 +297,7 @@ def test_a_bundle_that_names_no_model_size() -> None:
     assert Settings(model_size=512).resolved({}).model_size == 512
 
 
-@pytest.mark.parametrize("defaults", [{"modelsize": 128}, {"guidance": "much"}])
+@pytest.mark.parametrize("defaults", [{"modelsize": 128}, {"guidance": "much"}, {"guidance_factor": 2}])
 def test_a_bundle_with_wrong_defaults(defaults: dict[str, object]) -> None:
     with pytest.raises(BundleError, match=r"bundle\.json"):
         Settings().resolved(defaults)
@@ -303,6 +318,7 @@ settings_strategy = st.builds(
     Settings,
     preset=st.sampled_from(sorted(PRESETS)),
     guidance=maybe(NUMBER),
+    guidance_factor=maybe(NUMBER),
     plan=maybe(st.sampled_from(PLAN_NAMES)),
     ipr=maybe(st.sampled_from(["ipr", "none", "dense_diffusion"])),
     lambda_=maybe(NUMBER),

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from mive import __version__
+from mive.engines.processor import cpu_bf16, cpu_name, physical_memory
 from mive.errors import BundleError
 from mive.networks.bundle_files import BUNDLES_FOLDER, PARTS, REINSTALL, read_config
+from mive.places import default_cache
 
 _BASE: Final = "pip install mive"
 _SERVER: Final = 'pip install "mive[server]"'
@@ -199,17 +201,8 @@ def find_devices() -> tuple[Device, ...]:
         found.append(Device(f"cuda:{index}", properties.name, properties.total_memory, bf16, slow))
     if torch.backends.mps.is_available():
         found.append(Device("mps", "Apple GPU", None, None))
-    found.append(Device("cpu", _cpu_name(), _physical_memory(), cpu_bf16()))
+    found.append(Device("cpu", cpu_name(), physical_memory(), cpu_bf16()))
     return tuple(found)
-
-
-def cpu_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
-    """Whether the processor multiplies bfloat16 in hardware; ``None`` outside Linux."""
-    try:
-        words = set(cpuinfo.read_text(encoding="utf-8", errors="replace").split())
-    except OSError:
-        return None
-    return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def find_bundles(folder: Path = BUNDLES_FOLDER) -> tuple[Bundle, ...]:
@@ -242,13 +235,6 @@ def examine_cache(path: Path) -> Cache:
     return Cache(str(path), shutil.disk_usage(existing).free, writable)
 
 
-def default_cache() -> Path:
-    """``$MIVE_CACHE``, else ``mive`` in the user's cache folder."""
-    if chosen := os.environ.get("MIVE_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mive"
-
-
 def _examine_bundle(folder: Path) -> Bundle:
     parts, missing = {}, []
     elsewhere, fault = {}, ""
@@ -269,19 +255,3 @@ def _examine_bundle(folder: Path) -> Bundle:
             missing += [f"{part}/{p}" for p in patterns if not any((folder / part).glob(p))]
     fix = REINSTALL if missing else ""
     return Bundle(folder.name, str(folder), parts, elsewhere, tuple(missing), fault, fix)
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()
-
-
-def _physical_memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mive.cache import InversionCache
-from mive.editor import Editor, matte_hashes
+from mive.editing.editor import Editor
+from mive.editing.inversions import InversionCache
 from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
 from mive.media import Clip, Codec, Mattes, content_hash, open_clip, open_mattes, open_writer
+from mive.media.hashing import matte_hashes
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.progress import Clock, Progress, Report

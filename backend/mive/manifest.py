@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import platform
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ from pydantic import Field
 
 from mive import __version__
 from mive._validation import Model
-from mive.errors import BundleError, OutputError, RequestError
+from mive.errors import OutputError, RequestError
 from mive.request import EditRequest, FrameRange, ResolvedSettings
 
 PACKAGES: Final = (
@@ -42,34 +41,6 @@ def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def bundle_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 (hex) of every file of a bundle, by its path inside ``folder`` with ``/``.
-
-    Raises:
-        BundleError: a file cannot be read, or there is none.
-    """
-    hashes = {}
-    try:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                with path.open("rb") as file:
-                    digest = hashlib.file_digest(file, "sha256")
-                hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
-    except OSError as error:
-        raise BundleError(
-            f"{error.filename or folder} cannot be read: {error.strerror}",
-            expected="readable bundle files",
-            fix="Check the file's permissions, or get the bundle again",
-        ) from error
-    if not hashes:
-        raise BundleError(
-            f"there are no files in {folder}",
-            expected="the folder of a model bundle",
-            fix="Check the path of the bundle",
-        )
-    return hashes
 
 
 class BundleRecord(Model):

@@ -13,18 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from mive._validation import Model, reject
 from mive.errors import RequestError
-from mive.settings import (
-    PLAN_NAMES,
-    PRESETS,
-    Count,
-    Index,
-    Preset,
-    ResolvedSettings,
-    Seed,
-    Settings,
-    Share,
-    Weight,
-)
+from mive.plans import PLAN_NAMES
+from mive.settings import PRESETS, Count, Index, Preset, ResolvedSettings, Seed, Settings, Share, Weight
 
 __all__ = [
     "PLAN_NAMES",

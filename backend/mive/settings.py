@@ -13,15 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from mive._validation import Model, Number, WholeNumber, did_you_mean, reject
 from mive.errors import BundleError, RequestError
-
-PLAN_NAMES: Final = (
-    "mive", "lps_only", "nps_only", "no_reinversion",
-    "alternate_1_1", "alternate_4_1", "alternate_9_1", "alternate_14_1", "alternate_1_4",
-    "last_nps_20", "last_nps_30",
-    "reinvert_1_0", "reinvert_2_0", "reinvert_3_0", "reinvert_3_1", "reinvert_3_3", "reinvert_2d",
-    "lps_4",
-)  # fmt: skip
-"""The sampling plans that can be asked for by name; ``mive.schedule`` builds them."""
+from mive.plans import PLAN_NAMES
 
 TRAIN_STEPS: Final = 1000
 """Timesteps an SD-class model is trained on; the sampling grids lie on them."""
@@ -74,6 +66,7 @@ class ResolvedSettings(Model):
     steps: Steps
     inversion_steps: Steps
     guidance: Weight = 12.5
+    guidance_factor: Weight = 1.0
     plan: str = "mive"
     ipr: Ipr = "ipr"
     lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
@@ -106,6 +99,10 @@ class ResolvedSettings(Model):
         _check_windows(self.window, self.overlap)
         return self
 
+    def guidance_of(self, own: float | None = None) -> float:
+        """The guidance scale of an instance, which may have one of its own in place of the settings'."""
+        return (self.guidance if own is None else own) * self.guidance_factor
+
 
 class Settings(Model):
     """Settings as asked for. ``None`` leaves a field to the preset, the bundle, then MIVE."""
@@ -117,6 +114,9 @@ class Settings(Model):
     )
     guidance: Weight | None = Field(
         default=None, description="the classifier-free guidance scale (the paper's is 12.5)"
+    )
+    guidance_factor: Weight | None = Field(
+        default=None, description="a factor on the guidance scale, whoever says that"
     )
     plan: str | None = Field(default=None, description="the name of the sampling plan")
     ipr: Ipr | None = Field(default=None, description="how cross-attention is steered into the mattes")
@@ -209,18 +209,10 @@ class Settings(Model):
             defaults: the bundle's default settings, under the names that JSON uses.
 
         Raises:
-            BundleError: ``defaults`` hold what is no setting.
+            BundleError: ``defaults`` hold what is no setting of a bundle.
             RequestError: the whole is contradictory, or nobody names the model size.
         """
-        fields: dict[str, Any] = dict(defaults)
-        try:
-            bundle = Settings(**fields)
-        except RequestError as error:
-            raise BundleError(
-                f"the bundle's default setting {error.field} is wrong: {error.what}",
-                expected=error.expected,
-                fix="Correct it in the bundle's bundle.json",
-            ) from error
+        bundle = _bundle_settings(defaults)
         steps, inversion_steps = self._step_counts()
         values: dict[str, Any] = {
             **bundle._given(),
@@ -246,6 +238,26 @@ class Settings(Model):
         steps = self.steps or int(preset["steps"])
         follow = int(preset["inversion_steps"]) if self.steps is None else _inversion_for(steps)
         return steps, self.inversion_steps or follow
+
+
+def _bundle_settings(defaults: Mapping[str, object]) -> Settings:
+    """A bundle's default settings."""
+    fields: dict[str, Any] = dict(defaults)
+    try:
+        bundle = Settings(**fields)
+    except RequestError as error:
+        raise _wrong_default(error.field, error.what, error.expected) from error
+    if bundle.guidance_factor is not None:
+        raise _wrong_default("guidance_factor", "it is for requests", "guidance alone, multiplied by the factor")
+    return bundle
+
+
+def _wrong_default(name: str | None, what: str, expected: str) -> BundleError:
+    return BundleError(
+        f"the bundle's default setting {name} is wrong: {what}",
+        expected=expected,
+        fix="Correct it in the bundle's bundle.json",
+    )
 
 
 def _grid(count: int) -> range:

@@ -12,8 +12,8 @@ from typing import Final
 
 from mive import __version__
 from mive.errors import MiveError
-from mive.plugin.doctor import Check
-from mive.plugin.places import places
+from mive.install.doctor import Check
+from mive.install.places import places
 from mive_bridge.asking import Asking
 from mive_bridge.files import size_of
 from mive_bridge.logs import log_path

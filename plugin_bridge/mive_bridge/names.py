@@ -21,7 +21,7 @@ IMAGES: Final[tuple[str, ...]] = ("source", "mattes", "mattes2")
 
 def edit_key(fields: Mapping[str, str]) -> str:
     """The name of an edit with these fields, all of :data:`EDIT_FIELDS`."""
-    return hashed("mive-edit 1", ((name, fields[name]) for name in EDIT_FIELDS))
+    return hashed("mive-edit 2", ((name, fields[name]) for name in EDIT_FIELDS))
 
 
 def frame_key(edit: str, number: int, fingerprints: Mapping[str, str]) -> str:

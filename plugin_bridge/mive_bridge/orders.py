@@ -13,9 +13,6 @@ from mive_bridge.names import EDIT_FIELDS, edit_key
 MOST_FRAMES: Final = 100_000
 """Frames of one edit, as many as a server takes."""
 
-GUIDANCE: Final = 12.5
-"""What a strength of 1 is in the scale of `mive.settings`."""
-
 _ORDER_FIELDS: Final = frozenset({"id", "edit", *EDIT_FIELDS, "server", "token", "again"})
 _CAPTION: Final = re.compile(r"([1-9][0-9]{0,4}): (\S|\S.*\S)")
 
@@ -43,7 +40,7 @@ class Order:
         mattes: path of the matte file; None for clips, or the source's alpha.
         images: names of the images that make up a frame that is handed over; none where files are all there is.
         frames: numbers of the frames; None for all of the file.
-        guidance: None leaves it open.
+        guidance_factor: None leaves it open.
     """
 
     key: str
@@ -55,7 +52,7 @@ class Order:
     frames: range | None
     preset: Preset
     seed: int
-    guidance: float | None
+    guidance_factor: float | None
 
     @classmethod
     def parse(cls, fields: Mapping[str, str]) -> Self:
@@ -88,7 +85,8 @@ class Order:
             frames=frames,
             preset=preset,
             seed=whole(given["seed"], "seed", 2**31 - 1),
-            guidance=None if strength == "1.000" else float(strength) * GUIDANCE,
+            # Servers that do not know the factor yet then refuse only edits that need it.
+            guidance_factor=None if strength == "1.000" else float(strength),
         )
 
     @classmethod

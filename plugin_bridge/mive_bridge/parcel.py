@@ -138,7 +138,7 @@ class _Packing:
             settings=Settings(
                 preset=order.preset,
                 seed=order.seed,
-                guidance=order.guidance,
+                guidance_factor=order.guidance_factor,
                 matte_fit="fit" if self.fit else None,
             ),
         )

@@ -12,7 +12,7 @@ from mive.attention.dense_diffusion import (
     dense_diffusion_self,
     modulate,
 )
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 
 
 def test_hand_computed_example() -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mive.attention.flow import flow_attention, reference
 from mive.conditions.trajectories import trajectories
-from mive.networks.frames import FrameContext, FrameInputs
-from mive.networks.processors import SelfAttentionProcessor
+from mive.networks.unet.frames import FrameContext, FrameInputs
+from mive.networks.unet.processors import SelfAttentionProcessor
 
 Shared = Callable[[str], Path]
 

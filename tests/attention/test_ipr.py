@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength, ipr_attention, ipr_strength, redistribute
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 
 # Two text tokens: S, T, T, E, P, P.
 ROLES = TokenRoles(torch.tensor([2]))

@@ -12,7 +12,7 @@ from tests.attention.agreement import DTYPES, HEADS, Run, agree
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength, ipr_attention
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 
 kernel = pytest.importorskip("mive.attention.ipr.triton").ipr_attention
 

@@ -15,12 +15,12 @@ from mive.attention import kernels
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import ipr_strength
 from mive.attention.kernels import Kernels, kernels_for
+from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
-from mive.networks import processors
-from mive.networks.frames import FrameContext, FrameInputs
-from mive.networks.inflation import attention_sizes, inflate, measure_start_token
 from mive.networks.masks import mask_pyramid, select_masks
-from mive.networks.tokens import TokenRoles
+from mive.networks.unet import processors
+from mive.networks.unet.frames import FrameContext, FrameInputs
+from mive.networks.unet.inflation import attention_sizes, inflate, measure_start_token
 
 SIZE = (4, 5)
 FRAMES = 2

@@ -17,8 +17,9 @@ from tests.hosts.link import Message, Pixels, format_text, thumbprint
 
 from mive.errors import MediaError, MiveError, OutOfMemory, RequestError
 from mive.media import ClipInfo, open_clip, open_writer
-from mive.request import FrameRange
+from mive.request import FrameRange, Settings
 from mive.v1 import job_pb2
+from mive_bridge.orders import Order
 
 HEIGHT, WIDTH, COUNT = 48, 64, 4
 PEAKS = {"uint8": 255, "uint16": 65535, "float32": 1}
@@ -92,17 +93,32 @@ def test_frames_go_and_come_back_edited_inside_the_alpha(
     for number, source in enumerate(frames):
         shown(plugin.frame(fields, 10 + number, source=source), expected(source, source[..., 3] > 0))
     settings = server.requests[0].request.settings
-    assert (settings.preset, settings.seed, settings.guidance) == (1, int(fields["seed"]), 6.25)
+    assert (settings.preset, settings.seed, settings.guidance_factor) == (1, int(fields["seed"]), 0.5)
+    assert not settings.HasField("guidance")
     assert not server.requests[0].request.HasField("bundle"), "the server's own is meant"
 
 
-def test_a_usual_strength_leaves_the_guidance_open(bridge: BridgeProcess, server: EditingServer) -> None:
+def test_a_usual_strength_says_nothing_of_guidance(bridge: BridgeProcess, server: EditingServer) -> None:
     plugin, (source, *_) = bridge.plugin(), footage()
     fields = edit_fields(frames="0-0")
     plugin.order(fields, server=server.address)
     plugin.put(fields, 0, source=source)
     assert plugin.finish(fields)["state"] == "done"
-    assert not server.requests[0].request.settings.HasField("guidance")
+    settings = server.requests[0].request.settings
+    assert not any(settings.HasField(name) for name in ("guidance", "guidance_factor"))
+
+
+@pytest.mark.parametrize("guidance", [3.0, 9.0, 14.0])
+def test_strength_pulls_from_nothing_over_the_bundles_own_guidance_without_a_jump(guidance: float) -> None:
+    strengths = [thousandth / 1000 for thousandth in range(0, 2001, 50)] + [0.999, 1.001]
+    pulled = []
+    for strength in sorted(strengths):
+        order = Order.parse(edit_fields(strength=f"{strength:.3f}"))
+        settings = Settings(preset=order.preset, guidance_factor=order.guidance_factor)
+        pulled.append(settings.resolved({"guidance": guidance, "model_size": 64}).guidance_of())
+    assert pulled == pytest.approx([guidance * strength for strength in sorted(strengths)])
+    assert pulled == sorted(pulled)
+    assert guidance in pulled, "1.000 is exactly the bundle's"
 
 
 @pytest.mark.parametrize("behaviour", [{"shared_memory": True}, {}])

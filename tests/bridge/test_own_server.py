@@ -19,8 +19,8 @@ from tests.bridge.test_life import SOURCES, collect, shows
 from tests.cli.conftest import toy
 
 from mive.client import Tls, Unreachable
+from mive.evaluate.toyworld.clip import ToyClip
 from mive.media import open_clip
-from mive.toyworld.clip import ToyClip
 from mive_bridge.lent import lent_server
 
 __all__ = ["toy"]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.commands import Run, runner
 
-from mive.toyworld import random_scene
-from mive.toyworld.clip import ToyClip, write_clip
+from mive.evaluate.toyworld import random_scene
+from mive.evaluate.toyworld.clip import ToyClip, write_clip
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import OpenImageIO as oiio
 import pytest
 from tests.commands import Run
 
-from mive.toyworld.clip import ToyClip
+from mive.evaluate.toyworld.clip import ToyClip
 
 
 @dataclass
@@ -317,7 +317,7 @@ def test_an_error_of_mives_own_is_one_sentence(mive: Run, bench: Bench, monkeypa
 
 
 def test_without_torch_it_says_how_to_get_it(mive: Run, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mive.cli.needs.find_spec", lambda name: None if name == "torch" else name)
+    monkeypatch.setattr("mive.console.needs.find_spec", lambda name: None if name == "torch" else name)
     for command in (["edit", *bench.edit()], ["demo", "--out", bench.folder / "demo"]):
         done = mive(*command)
         assert done.code == 4

@@ -12,8 +12,8 @@ import pytest
 from tests.commands import Run
 
 import mive as package
-from mive.toyworld import random_scene
-from mive.toyworld.clip import ToyClip, write_clip
+from mive.evaluate.toyworld import random_scene
+from mive.evaluate.toyworld.clip import ToyClip, write_clip
 
 
 def test_an_edit_is_rendered_again_bit_for_bit(mive: Run, quick: list[str | Path], tmp_path: Path) -> None:

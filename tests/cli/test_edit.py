@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tests.commands import Run
 
+from mive.evaluate.toyworld.clip import ToyClip
 from mive.manifest import read_manifest
 from mive.media import open_clip, open_mattes
 from mive.request import EditRequest, FrameRange, Instance, Settings
-from mive.toyworld.clip import ToyClip
 
 
 def test_an_edit_changes_its_instances_and_no_other_pixel(

@@ -22,10 +22,10 @@ import mive as package
 from mive.cli.remote import Teller
 from mive.client.events import Queued
 from mive.errors import EngineError, MiveError
+from mive.evaluate.toyworld.clip import ToyClip
 from mive.manifest import read_manifest
 from mive.media import open_clip
 from mive.request import FrameRange
-from mive.toyworld.clip import ToyClip
 from mive.wire.errors import error_to_detail
 
 

@@ -9,9 +9,9 @@ import pytest
 from tests.client.fake_server import FakeServer
 
 from mive.client import Client
+from mive.evaluate.toyworld import random_scene
+from mive.evaluate.toyworld.clip import write_clip
 from mive.request import EditRequest, Instance
-from mive.toyworld import random_scene
-from mive.toyworld.clip import write_clip
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from tests.networks import sd15
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength, ipr_strength
-from mive.engines.denoiser import Call, Conditions
-from mive.engines.torch_engine import TorchEngine, choose_device
-from mive.errors import EngineError, OutOfMemory
+from mive.engines.torch_engine import TorchEngine
+from mive.errors import OutOfMemory
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle, load_bundle
 
 FRAMES = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
@@ -116,8 +116,3 @@ def test_out_of_memory_says_what_to_do(bundle: Bundle, monkeypatch: pytest.Monke
     ):
         with pytest.raises(OutOfMemory, match="smaller window"):
             attempt()
-
-
-def test_a_device_that_is_not_there_is_named() -> None:
-    with pytest.raises(EngineError, match="cuda:99"):
-        choose_device("cuda:99")

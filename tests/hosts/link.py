@@ -74,7 +74,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 
 def edit_key(fields: dict[str, str]) -> str:
-    return _named("mive-edit 1", ((name, fields[name]) for name in EDIT_FIELDS))
+    return _named("mive-edit 2", ((name, fields[name]) for name in EDIT_FIELDS))
 
 
 def frame_key(edit: str, number: int, contents: dict[str, str]) -> str:

@@ -24,7 +24,7 @@ from tests.plugin.chain import Shot, make_shot
 from tests.plugin.conftest import REPOSITORY, build_plugin
 from tests.server.served import real
 
-from mive.sheet import contact_sheet
+from mive.evaluate.sheet import contact_sheet
 
 FRAMES = 6
 LARGEST = 300_000

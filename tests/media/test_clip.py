@@ -195,22 +195,56 @@ def test_timecode_and_colour_tags_are_read(tmp_path, noise, write_video):
     assert info.has_audio
 
 
-@pytest.mark.parametrize("given", ["folder", "hashes", "printf", "file"])
-def test_a_sequence_can_be_named_in_four_ways(tmp_path, noise, write_image, given):
+WAYS = {
+    "folder": "", "file": "shot.0999.png",
+    "hashes": "shot.####.png", "one hash": "shot.#.png", "printf": "shot.%04d.png", "plain printf": "shot.%d.png",
+    "ats": "shot.@@@@.png", "one at": "shot.@.png", "houdini": "shot.$F4.png", "all of its range": "shot.998-1001#.png",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", WAYS)
+def test_a_sequence_can_be_named_in_many_ways(tmp_path, noise, write_image, given):
     frames = noise(4)
     for number, frame in enumerate(frames, 998):
         write_image(tmp_path / f"shot.{number:04}.png", frame)
     (tmp_path / "notes.txt").write_text("not a frame")
-    path = {
-        "folder": tmp_path,
-        "hashes": tmp_path / "shot.####.png",
-        "printf": tmp_path / "shot.%04d.png",
-        "file": tmp_path / "shot.0999.png",
-    }[given]
+    path = tmp_path / WAYS[given]
     info = open_clip(path).info
     assert (info.frames, info.first_number, info.is_sequence) == (4, 998, True)
     assert same(read(path), frames)
     assert same(read(path, FrameRange(1, 2)), frames[1:3])
+
+
+def test_a_range_picks_frames_and_keeps_their_numbers(tmp_path, noise, write_image):
+    frames = noise(6)
+    for number, frame in enumerate(frames, 998):
+        if number != 999:
+            write_image(tmp_path / f"shot.{number:04}.png", frame)
+    for spelling in ("1000-1002####", "1000-1002@@@@", "1000-1002%04d", "1000-1001,1002#"):
+        info = open_clip(tmp_path / f"shot.{spelling}.png").info
+        assert (info.frames, info.first_number) == (3, 1000)
+    assert same(read(tmp_path / "shot.1000-1002####.png"), frames[2:5])
+
+
+@pytest.mark.parametrize("head", ["shot1-", "shot_1-2_", "me@work.", "plate-", "a[1].", "", "shot.v2_", "cost$F."])
+@pytest.mark.parametrize("digits", ["####", "%04d", "0001"])
+def test_whatever_stands_before_the_digits_is_part_of_the_name(tmp_path, noise, write_image, head, digits):
+    check_names(tmp_path, noise, write_image, head, digits)
+
+
+@pytest.mark.parametrize("head", ["take5", "take1-2", "v001"])
+@pytest.mark.parametrize("digits", ["####", "%04d"])
+def test_numbers_that_touch_the_digits_are_part_of_the_name(tmp_path, noise, write_image, head, digits):
+    check_names(tmp_path, noise, write_image, head, digits)
+
+
+def check_names(tmp_path, noise, write_image, head, digits):
+    frames = noise(2)
+    for number, frame in enumerate(frames, 1):
+        write_image(tmp_path / f"{head}{number:04}.png", frame)
+    clip = open_clip(tmp_path / f"{head}{digits}.png")
+    assert (clip.info.frames, clip.info.first_number) == (2, 1)
+    assert same(list(clip.read()), frames)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +336,32 @@ def bad_empty_folder(folder, **_):
 def bad_gap(folder, noise, write_image, **_):
     for number in (1, 2, 5):
         write_image(folder / f"a.{number:04}.png", noise(1)[0])
-    return folder, "missing: 3, 4"
+    return folder, "missing: 3-4"
+
+
+def bad_sparse(folder, noise, write_image, **_):
+    for number in (1, 20241105120000):
+        write_image(folder / f"a.{number:04}.png", noise(1)[0])
+    return folder, "20241105119998 of its frames are missing: 2-20241105119999"
+
+
+def bad_range_beyond(folder, noise, write_image, **_):
+    write_image(folder / "a.0001.png", noise(1)[0])
+    return folder / "a.1-3####.png", "runs from 1 to 3 but 2 of its frames are missing: 2-3"
+
+
+def bad_steps(folder, noise, write_image, **_):
+    write_image(folder / "a.0001.png", noise(1)[0])
+    return folder / "a.1-9x2####.png", '"1-9x2" do not follow each other'
+
+
+def bad_backwards(folder, noise, write_image, **_):
+    write_image(folder / "a.0001.png", noise(1)[0])
+    return folder / "a.9-1####.png", '"9-1" do not follow each other'
+
+
+def bad_pattern(folder, **_):
+    return folder / "a.2024-01-05####.png", "No files match"
 
 
 def bad_two_sequences(folder, noise, write_image, **_):
@@ -330,6 +389,11 @@ def bad_audio_only(folder, **_):
         bad_image,
         bad_empty_folder,
         bad_gap,
+        bad_sparse,
+        bad_range_beyond,
+        bad_steps,
+        bad_backwards,
+        bad_pattern,
         bad_two_sequences,
         bad_audio_only,
     ],

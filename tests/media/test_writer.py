@@ -48,7 +48,7 @@ def same(got, expected):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32], ids=["u8", "u16", "f32"])
-@pytest.mark.parametrize("out", ["out.mkv", "frames", "frames/a.####.png", "exr/a.%05d.exr"])
+@pytest.mark.parametrize("out", ["out.mkv", "frames", "frames/a.####.png", "exr/a.%05d.exr", "exr/a.@@@.exr"])
 @pytest.mark.parametrize("size", [(32, 24), (33, 25)], ids=["even", "odd"])
 def test_lossless_outputs_give_the_frames_back(tmp_path, noise, out, dtype, size):
     frames = noise(3, *size, dtype)

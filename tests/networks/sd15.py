@@ -22,7 +22,7 @@ from transformers import (
     DPTImageProcessor,
 )
 
-from mive.training.text import write_tokenizer
+from mive.evaluate.training.text import write_tokenizer
 
 TEXT_WIDTH = 32
 LEVELS = (32, 64, 64, 64)

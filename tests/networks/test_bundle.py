@@ -25,9 +25,9 @@ from mive.errors import BundleError, OutOfMemory
 from mive.networks import bundle as bundle_module
 from mive.networks.bundle import Bundle, load_bundle, load_scorer
 from mive.networks.bundle_files import hash_bundle
-from mive.networks.frames import FrameInputs
-from mive.networks.inflation import inflate
 from mive.networks.tokens import encode_captions
+from mive.networks.unet.frames import FrameInputs
+from mive.networks.unet.inflation import inflate
 
 Spoil = Callable[[Path], None]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from mive.errors import BundleError
 from mive.networks import bundle_files
-from mive.networks.bundle_files import PARTS, find_bundle, find_part, how_to_get, read_config
+from mive.networks.bundle_files import PARTS, bundle_hashes, find_bundle, find_part, how_to_get, read_config
 from mive.networks.bundle_layout import bundle_defaults
 
 
@@ -142,3 +143,18 @@ def test_the_model_size_is_the_trained_one(tmp_path: Path, sample_size: Any, mod
 
 def test_every_part_needs_a_configuration() -> None:
     assert all(files[0].endswith("config.json") for files in PARTS.values())
+
+
+def test_bundle_hashes_name_every_file(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "config.json").write_bytes(b"{}")
+    (tmp_path / "bundle.json").write_bytes(b"[]")
+    assert bundle_hashes(tmp_path) == {
+        "bundle.json": hashlib.sha256(b"[]").hexdigest(),
+        "unet/config.json": hashlib.sha256(b"{}").hexdigest(),
+    }
+
+
+def test_a_bundle_without_files(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no files"):
+        bundle_hashes(tmp_path / "missing")

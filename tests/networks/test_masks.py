@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mive.networks.masks import Cells, mask_pyramid, resize_masks, select_masks
+from mive.networks.masks import mask_pyramid, resize_masks, select_masks
+from mive.settings import MaskCells
 
 
 @st.composite
@@ -29,7 +30,7 @@ def layers(draw: st.DrawFn) -> Tensor:
     size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     cells=st.sampled_from(["nearest", "touched"]),
 )
-def test_disjoint_masks_stay_disjoint_and_do_not_vanish(masks: Tensor, size: tuple[int, int], cells: Cells) -> None:
+def test_disjoint_masks_stay_disjoint_and_do_not_vanish(masks: Tensor, size: tuple[int, int], cells: MaskCells) -> None:
     small = resize_masks(masks, size, cells)
     assert small.shape == (*masks.shape[:2], *size)
     assert (small.sum(0) <= 1).all()

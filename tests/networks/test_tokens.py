@@ -11,8 +11,9 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
+from mive.attention.roles import TokenRoles
 from mive.errors import BundleError
-from mive.networks.tokens import TokenRoles, encode_captions
+from mive.networks.tokens import encode_captions
 
 START, END = 49406, 49407
 
@@ -62,13 +63,6 @@ def test_a_caption_that_is_too_long_is_clamped_and_flagged(tokenizer: Any) -> No
     assert truncated == (False, True, True)
     assert (ids[:, 76] == END).all()
     assert roles_of(roles, 2) == "S" + "T" * 75 + "E"
-
-
-def test_every_position_has_one_role() -> None:
-    roles = TokenRoles(torch.arange(76))
-    count = roles.start(77).int() + roles.text(77) + roles.end(77) + roles.padding(77)
-    assert (count == 1).all()
-    assert roles.text(77).sum(1).tolist() == list(range(76))
 
 
 def test_a_tokenizer_without_a_length_is_an_error() -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from tests.hosts.link import Pixels
 from tests.hosts.ofx_host import Content
 
-from mive.demo import demo_instances, demo_scene
 from mive.edit import run_edit
+from mive.evaluate.demo import demo_instances, demo_scene
+from mive.evaluate.toyworld.clip import write_clip
 from mive.media import ClipInfo, open_clip
 from mive.media.raw import write_raw
 from mive.request import EditRequest, FrameRange, Instance, Settings
-from mive.toyworld.clip import write_clip
 
 FRAMES = 3
 SEED = 3

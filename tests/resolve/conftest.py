@@ -56,7 +56,7 @@ def scene(make_scene: MakeScene) -> Scene:
 def form(tmp_path: Path) -> Form:
     """Fields that can be rendered."""
     (tmp_path / "mattes").mkdir()
-    return Form("1: a red ball\n2: a cup", str(tmp_path / "mattes"), "standard", "", "", str(tmp_path / "made"))
+    return Form("1: a red ball\n2: a cup", str(tmp_path / "mattes"), "standard", "", "", "", str(tmp_path / "made"))
 
 
 PROGRAM = """#!{python} -I

@@ -67,17 +67,17 @@ def test_no_text_is_more_than_captions_or_a_refusal(text: str) -> None:
 
 
 def test_the_command_says_all_of_it(form: Form, tmp_path: Path) -> None:
-    edit = read_form(replace(form, preset="draft", seed=" 7 ", server="render7:7433"))
+    edit = read_form(replace(form, preset="draft", seed=" 7 ", strength="1.25", server="render7:7433"))
     assert arguments(edit, SHOT, Path("/out.mov")) == [
         "render", "/footage/shot.mov", "--frames", "10-29", "--mattes", str(tmp_path / "mattes"),
         "--edit", "1=a red ball", "--edit", "2=a cup", "--preset", "draft", "--seed", "7",
-        "--server", "render7:7433", "--bridge", "-o", "/out.mov", "--json",
+        "--set", "guidance_factor=1.25", "--server", "render7:7433", "--bridge", "-o", "/out.mov", "--json",
     ]  # fmt: skip
 
 
 def test_what_is_left_open_is_not_in_the_command(form: Form) -> None:
     words = arguments(read_form(form), SHOT, Path("/out.mov"))
-    assert {"--seed", "--server"}.isdisjoint(words)
+    assert {"--seed", "--set", "--server"}.isdisjoint(words)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,10 @@ def test_what_is_left_open_is_not_in_the_command(form: Form) -> None:
         ({"seed": "7.5"}, 'Seed: "7.5"'),
         ({"seed": "-1"}, 'Seed: "-1"'),
         ({"seed": "2147483648"}, "from 0 to 2147483647"),
+        ({"strength": "1,5"}, 'Strength: "1,5"'),
+        ({"strength": "-1"}, 'Strength: "-1"'),
+        ({"strength": "nan"}, 'Strength: "nan"'),
+        ({"strength": "100.1"}, "from 0 to 100"),
         ({"server": "render7"}, 'Server: "render7"'),
         ({"folder": ""}, "Folder: it is empty"),
     ],
@@ -101,12 +105,13 @@ def test_fields_that_are_wrong(form: Form, change: dict[str, str], why: str) -> 
     assert why in refusal.value.what
 
 
+@pytest.mark.parametrize("name", ["m.####.png", "m.%04d.png", "m.@@@@.png", "m.$F4.png"])
 def test_mattes_may_be_a_sequence_and_a_home_a_tilde(
-    form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: Form, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    edit = read_form(replace(form, mattes=f"{tmp_path}/mattes/m.####.png", folder="~/made"))
-    assert edit.mattes == tmp_path / "mattes" / "m.####.png"
+    edit = read_form(replace(form, mattes=f"{tmp_path}/mattes/{name}", folder="~/made"))
+    assert edit.mattes == tmp_path / "mattes" / name
     assert edit.folder == tmp_path / "made"
 
 

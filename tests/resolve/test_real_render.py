@@ -14,8 +14,8 @@ from tests.resolve.conftest import Scene
 
 import mive
 import mive_bridge
+from mive.evaluate.toyworld.clip import ToyClip
 from mive.media import open_clip
-from mive.toyworld.clip import ToyClip
 from mive_resolve.form import Form
 from mive_resolve.refusal import Refusal
 from mive_resolve.session import Session
@@ -52,7 +52,7 @@ def run(session: Session) -> str:
 
 
 def form(toy: ToyClip, server: str, folder: Path) -> Form:
-    return Form("1: a red ball\n2: a blue cup", str(toy.mattes), "draft", "3", server, str(folder))
+    return Form("1: a red ball\n2: a blue cup", str(toy.mattes), "draft", "3", "", server, str(folder))
 
 
 def test_the_frames_under_the_playhead_come_back_onto_the_timeline(

@@ -63,7 +63,7 @@ class Reading(FakeRenderer):
         import torch
 
         from mive.edit import open_shot
-        from mive.engines.torch_engine import memory_of
+        from mive.engines.devices import memory_of
 
         self.open, self.memory = open_shot, partial(memory_of, torch.device("cpu"))
 

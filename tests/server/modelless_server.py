@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from mive.cli.ending import say_failure
+from mive.console.ending import say_failure
 from mive.errors import MiveError
 from mive.server.app import serve
 from mive.server.config_loading import load_config

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from mive.editor import Checkpoint
+from mive.editing.checkpoint import Checkpoint
 from mive.errors import OutputError
-from mive.sampling import State
+from mive.method.sampling import State
 from mive.server.checkpoints import Checkpoints, Stored
 
 

@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from tests.server.fakes import ANNA, BEN
 
-from mive.cache import InversionCache
 from mive.edit import run_edit
+from mive.editing.inversions import InversionCache
 from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError
 from mive.manifest import Manifest, read_manifest
 from mive.media import open_clip
+from mive.method.sampling import Sampler
 from mive.request import EditRequest, FrameRange
-from mive.sampling import Sampler
 from mive.server import files
 from mive.server.jobs import Handles, Job, Submission
 from mive.server.options import WorkerOptions

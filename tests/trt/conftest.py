@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tests.networks import sd15
 
+from mive.evaluate.toyworld import random_scene
+from mive.evaluate.toyworld.clip import write_clip
 from mive.request import EditRequest, Instance, Settings
-from mive.toyworld import random_scene
-from mive.toyworld.clip import write_clip
 from mive_trt import plugin_library
 from mive_trt.executors import VARIABLE
 from mive_trt.flavour import installed

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength
+from mive.attention.roles import TokenRoles
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FrameInputs
-from mive.networks.inflation import attention_sizes
-from mive.networks.tokens import TokenRoles
+from mive.networks.unet.frames import FrameInputs
+from mive.networks.unet.inflation import attention_sizes
 from mive_trt.buckets import Bucket
 from mive_trt.executor import Kind, Port
 from mive_trt.programs import input_ports

@@ -86,7 +86,7 @@ def test_an_unknown_stand_in_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_programs_are_float32_on_a_cpu_that_would_take_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mive.engines.torch_engine.cpu_bf16", lambda: True)
+    monkeypatch.setattr("mive.engines.devices.cpu_bf16", lambda: True)
     assert engine_dtype(Choice("torch"), settings(), CPU) == torch.bfloat16
     assert engine_dtype(Choice("trt"), settings(), CPU) == torch.float32
     assert engine_dtype(Choice("trt"), settings(), CUDA) == torch.float16

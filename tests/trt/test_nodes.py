@@ -11,7 +11,7 @@ from tests.trt.small import flow_inputs, ipr_inputs, write_program
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_attention
 from mive.attention.ipr.reference import LambdaSMode
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 from mive_trt.nodes import FLOW, IPR
 from mive_trt.ort import OnnxExecutor
 

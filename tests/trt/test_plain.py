@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from benchmarks.plain import PlainEditor
 
-from mive.cache import InversionCache
 from mive.edit import open_shot
-from mive.editor import Editor
+from mive.editing.editor import Editor
+from mive.editing.inversions import InversionCache
 from mive.networks.bundle import load_bundle
 from mive.networks.bundle_files import hash_bundle
 from mive.progress import Clock

@@ -19,7 +19,7 @@ from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_attention
 from mive.attention.launch import Launch
 from mive.attention.machine_code import is_one, machine_code, type_of
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 from mive_trt import cubins
 from mive_trt.cubins import Node, Work, parameters_of, work_of
 from mive_trt.nodes import FLOW, IPR

@@ -15,9 +15,9 @@ from tests.trt.test_library import SMALL, Fakes
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mive.cache import InversionCache
 from mive.cli import main as mive
 from mive.edit import run_edit
+from mive.editing.inversions import InversionCache
 from mive.engines.choice import choose_engine
 from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError, RequestError

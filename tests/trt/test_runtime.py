@@ -16,9 +16,9 @@ from tests.trt.eager import EagerPrograms
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import ipr_strength
-from mive.engines.denoiser import Call, Conditions
 from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle, load_bundle
 from mive_trt.buckets import ITEMS, parts
 from mive_trt.executor import Port

@@ -9,7 +9,7 @@ import pytest
 from tests.server.fakes import ANNA
 from tests.trt.eager import EagerPrograms
 
-from mive.cache import InversionCache
+from mive.editing.inversions import InversionCache
 from mive.errors import EngineError
 from mive.manifest import Manifest
 from mive.request import EditRequest, Settings

@@ -62,7 +62,7 @@ def some_settings(draw: st.DrawFn) -> Settings:
     window = draw(st.none() | counts)
     steps, inversion_steps = draw(st.sampled_from([(None, None), (10, None), (20, 40), (50, 100)]))
     fields: dict[str, Any] = {name: draw(st.none() | st.sampled_from(words)) for name, words in choices.items()}
-    fields |= {name: draw(weights) for name in ("guidance", "lambda", "control_scale", "feather")}
+    fields |= {name: draw(weights) for name in ("guidance", "guidance_factor", "lambda", "control_scale", "feather")}
     fields |= {name: draw(shares) for name in ("lambda_r", "ipr_share", "variation")}
     return Settings(
         **fields,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 
 STEP_SHARE = 0.3
 """Share of the sampling steps, from the first, in which attention is modulated."""

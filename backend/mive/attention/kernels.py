@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 
 _FIRST_CAPABILITY = (8, 0)
 

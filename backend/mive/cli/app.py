@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -16,16 +13,14 @@ from mive.cli.dataset import dataset
 from mive.cli.demo import demo
 from mive.cli.doctor import doctor
 from mive.cli.edit import edit
-from mive.cli.ending import say_failure
 from mive.cli.jobs import cancel, jobs
 from mive.cli.plugin import plugin
 from mive.cli.render import render
 from mive.cli.render_again import render_again
 from mive.cli.score import score
-from mive.cli.stopping import stoppable
 from mive.cli.study import study
 from mive.cli.watch import watch
-from mive.errors import Cancelled, MiveError, RequestError
+from mive.console.run import run
 
 app = typer.Typer(
     name="mive",
@@ -72,40 +67,3 @@ def _program(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command of ``mive`` and returns its exit code; see `run`."""
     return run(app, "mive", arguments)
-
-
-def run(program: typer.Typer, name: str, arguments: Sequence[str] | None = None) -> int:
-    """Runs one command of a program and returns its exit code.
-
-    What goes wrong is told on standard error in one sentence, or, with ``--json``, as one JSON
-    object on standard output.
-
-    Args:
-        arguments: without the program's name; by default the process's own.
-    """
-    # OpenMP's threads otherwise spin while they wait, and on a busy machine an edit takes many times as long.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
-    failure: MiveError
-    try:
-        with stoppable() as stopped:
-            code: int = program(words or ["--help"], prog_name=name, standalone_mode=False) or 0
-        if not stopped.is_set():
-            return code
-        failure = Cancelled("stopped", fix="Nothing unfinished was left behind")
-    except MiveError as error:
-        failure = error
-    except typer.TyperException as error:
-        # Raised before any command runs: an option that does not exist, a value of another type.
-        failure = RequestError(error.format_message(), fix=f'"{name} COMMAND --help" lists the options')
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        failure = MiveError(
-            f"MIVE ran into an error of its own, {type(error).__name__}: {error}",
-            fix="Run again with --debug to see where, and report it",
-        )
-    say_failure(failure, as_json="--json" in words)
-    return failure.exit_code

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.ending import say_json
-from mive.cli.needs import require_models
-from mive.cli.options import BundleOption, JsonOption, QuietOption
+from mive.cli.options import BundleOption
+from mive.console.ending import say_json
+from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
 from mive.errors import RequestError
 
 if TYPE_CHECKING:
-    from mive.bench.makers import Maker
-    from mive.bench.results import RunFolder, RunInfo
-    from mive.bench.runner import Told, Watch
-    from mive.bench.suite import SuiteClip
+    from mive.evaluate.bench.makers import Maker
+    from mive.evaluate.bench.results import RunFolder, RunInfo
+    from mive.evaluate.bench.runner import Told, Watch
+    from mive.evaluate.bench.suite import SuiteClip
 
 bench = typer.Typer(
     name="bench",
@@ -36,7 +37,7 @@ _MethodsOption = Annotated[
 @bench.command(short_help="List the methods and ablations.")
 def methods(json: JsonOption = False) -> None:
     """List the methods that can be measured, and the paper's tables they stand in."""
-    from mive.bench.methods import METHODS
+    from mive.evaluate.bench.methods import METHODS
 
     if json:
         rows = [
@@ -66,7 +67,7 @@ def make_toy(
     quiet: QuietOption = False,
 ) -> None:
     """Write a suite of procedural clips with exact mattes and captions, structured like the paper's data set."""
-    from mive.bench import make_toy as toy
+    from mive.evaluate.bench import make_toy as toy
 
     for number, name in enumerate(toy.make_toy(folder, clips, seed, toy.parse_frames(frames)), start=1):
         if not quiet:
@@ -112,15 +113,15 @@ def run(
 
     Two processes may work on one DIR. A clip that fails is kept with its error and does not stop the rest.
     """
-    from mive.bench.results import RunFolder
-    from mive.bench.suite import load_suite
+    from mive.evaluate.bench.results import RunFolder
+    from mive.evaluate.bench.suite import load_suite
 
     chosen = load_suite(suite).select(clips)
     folder = RunFolder(out)
     info = _info(suite, folder, bundle, judge, preset, set_ or [])
     require_models()
-    from mive.bench.runner import run_suite
-    from mive.scoring import load_judge
+    from mive.evaluate.bench.runner import run_suite
+    from mive.evaluate.metrics.files import load_judge
 
     makers = _makers(folder, info, chosen, methods, foreign or [], fit)
     scorer = load_judge(info.judge)
@@ -149,7 +150,8 @@ def report(
     json: JsonOption = False,
 ) -> None:
     """Write report.html, .md, .csv and .json into DIR: the paper's tables with intervals, timings, worst and best."""
-    from mive.bench.report import read_report, write_report
+    from mive.evaluate.bench.report import read_report
+    from mive.evaluate.bench.report_files import write_report
 
     made = read_report(folder, None if methods is None else words(methods))
     paths = write_report(made, folder)
@@ -166,8 +168,9 @@ def _info(
     suite: Path, folder: RunFolder, bundle: str | None, judge: str | None, preset: str | None, changes: list[str]
 ) -> RunInfo:
     """What is asked for; what is left open is as in the run that is gone on with."""
-    from mive.bench.results import RunInfo
-    from mive.cli.flags import Flags, anchored
+    from mive.cli.flags import Flags
+    from mive.evaluate.bench.results import RunInfo
+    from mive.request_files import anchored
 
     before = folder.info()
     if judge is not None and Path(judge).is_dir():
@@ -187,10 +190,10 @@ def _info(
 def _makers(
     folder: RunFolder, info: RunInfo, clips: Sequence[SuiteClip], names: str | None, foreign: list[str], fit: bool
 ) -> list[Maker]:
-    from mive.bench.foreign import Foreign
-    from mive.bench.makers import Editing
-    from mive.bench.methods import METHODS, choose
-    from mive.cache import InversionCache
+    from mive.editing.inversions import InversionCache
+    from mive.evaluate.bench.foreign import Foreign
+    from mive.evaluate.bench.makers import Editing
+    from mive.evaluate.bench.methods import METHODS, choose
 
     cache = InversionCache(folder.inversions)
     makers: list[Maker] = [
@@ -224,7 +227,7 @@ def words(names: str) -> list[str]:
 
 def _watch(quiet: bool) -> Watch:
     """Bars for the running edit on a terminal; elsewhere a line for each result is enough."""
-    from mive.cli.progress import shown
+    from mive.console.progress import shown
 
     return lambda words: shown(quiet or not sys.stderr.isatty())
 

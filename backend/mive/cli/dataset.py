@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.ending import say_json
-from mive.cli.needs import require_models
-from mive.cli.options import JsonOption, QuietOption
+from mive.console.ending import say_json
+from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
 from mive.errors import RequestError
 
 if TYPE_CHECKING:
-    from mive.dataset.answers import Asker
-    from mive.dataset.build import Outcome, Step
+    from mive.evaluate.dataset.answers import Asker
+    from mive.evaluate.dataset.build import Outcome, Step
 
 dataset = typer.Typer(
     name="dataset",
@@ -51,8 +51,8 @@ def build(
     What the models write goes into SUITE/review.tsv, and from there into the clips. Correct that file and run again;
     answers that came are kept and not asked for twice. Blanks that no model fills are for a person.
     """
-    from mive.dataset.build import REVIEW_FILE, BuildInfo, run_build
-    from mive.dataset.vipseg import Vipseg
+    from mive.evaluate.dataset.build import REVIEW_FILE, BuildInfo, run_build
+    from mive.evaluate.dataset.vipseg import Vipseg
 
     splits = tuple(sorted({word.strip() for word in (split or "").split(",") if word.strip()}))
     info = BuildInfo(seed=seed, splits=splits)
@@ -81,8 +81,8 @@ def check(
     json: JsonOption = False,
 ) -> None:
     """Say what is wrong in a review file, by line, clip and instance; exit code 2 if anything is."""
-    from mive.dataset.checking import check_rows
-    from mive.dataset.review import read_review
+    from mive.evaluate.dataset.checking import check_rows
+    from mive.evaluate.dataset.review import read_review
 
     if not file.is_file():
         raise RequestError(f"there is no file {file}", expected="a review.tsv", fix="Check the path", field="file")
@@ -111,8 +111,8 @@ def stats(
     quiet: QuietOption = False,
 ) -> None:
     """Print the columns of the paper's Tables 1 and 4 for a suite, as Markdown or JSON."""
-    from mive.bench.suite import load_suite
-    from mive.dataset.stats import as_json, as_markdown, look, measure
+    from mive.evaluate.bench.suite import load_suite
+    from mive.evaluate.dataset.stats import as_json, as_markdown, look, measure
 
     loaded = load_suite(suite)
     seen = []
@@ -129,8 +129,8 @@ def stats(
 
 def _askers(out: Path, vlm: str | None, llm: str | None) -> tuple[Asker | None, Asker | None]:
     """The two models, which are one where both names are the same."""
-    from mive.dataset.build import ANSWERS
-    from mive.dataset.models import is_endpoint, open_asker
+    from mive.evaluate.dataset.build import ANSWERS
+    from mive.evaluate.dataset.models import is_endpoint, open_asker
 
     if any(spec is not None and not is_endpoint(spec) for spec in (vlm, llm)):
         require_models()

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.ending import say_json, say_warnings
-from mive.cli.needs import require_models
-from mive.cli.options import JsonOption, QuietOption
-from mive.cli.progress import shown
 from mive.cli.tables import show_scores
+from mive.console.ending import say_json, say_warnings
+from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
+from mive.console.progress import shown
 
 if TYPE_CHECKING:
-    from mive.demo import DemoResult
+    from mive.evaluate.demo import DemoResult
 
 
 def demo(
@@ -24,7 +24,7 @@ def demo(
 ) -> None:
     """Edit a small clip that comes with MIVE: three things, each by its own caption."""
     require_models()
-    from mive import demo as demonstration
+    from mive.evaluate import demo as demonstration
 
     with shown(quiet) as report:
         result = demonstration.run_demo(out, report=report)

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mive.cli.ending import say_json
-from mive.cli.options import JsonOption
+from mive.console.ending import say_json
+from mive.console.options import JsonOption
 
 if TYPE_CHECKING:
     from mive.doctor import Report

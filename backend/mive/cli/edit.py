@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 
-from mive.cli.ending import say_made
-from mive.cli.needs import require_models
 from mive.cli.options import (
     BundleOption,
     ClipArgument,
@@ -15,19 +13,20 @@ from mive.cli.options import (
     EditOption,
     EngineOption,
     FramesOption,
-    JsonOption,
     MatteFitOption,
     MatteOption,
     MattesOption,
     OutOption,
     PresetOption,
-    QuietOption,
     RequestOption,
     SeedOption,
     SetOption,
     SourceOption,
 )
-from mive.cli.progress import shown
+from mive.console.ending import say_made
+from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
+from mive.console.progress import shown
 
 
 def edit(
@@ -66,8 +65,8 @@ def edit(
     chosen, runs = check_codec(codec), check_engine(engine)
     require_models()
     from mive import edit as editing
-    from mive.cache import InversionCache
-    from mive.doctor import default_cache
+    from mive.editing.inversions import InversionCache
+    from mive.places import default_cache
 
     cache = InversionCache(None if no_cache else default_cache())
     with shown(quiet) as report:

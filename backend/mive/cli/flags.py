@@ -11,8 +11,8 @@ from mive._validation import did_you_mean
 from mive.cli.options import by_id, once_by_id
 from mive.errors import RequestError
 from mive.media import Codec
-from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest, FrameRange, Instance
+from mive.request_files import anchored, read_request
 from mive.settings import EngineName
 
 _CODECS: Final[tuple[str, ...]] = get_args(Codec)
@@ -129,57 +129,13 @@ def whole_request(flags: Flags, file: Path | None) -> EditRequest:
     """
     if file is None:
         return anchored(flags.request(), Path())
-    return anchored(read_request(file, flags), file.parent)
-
-
-def read_request(path: Path, flags: Flags | None = None) -> EditRequest:
-    """The request in a JSON file; relative paths in it start from the file's folder.
-
-    Raises:
-        RequestError: the file is missing or wrong, or there are flags too.
-    """
-    if flags is not None and (given := flags.given()):
+    if given := flags.given():
         raise RequestError(
             f"{', '.join(given)} cannot be given beside --request, which holds all of the edit",
             expected="either the one or the others",
-            fix=f"Change {path} instead, or leave --request out",
+            fix=f"Change {file} instead, or leave --request out",
         )
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise RequestError(
-            f"the request {path} cannot be read: {error.strerror}",
-            expected="a JSON file",
-            fix="Check the path",
-        ) from error
-    try:
-        return EditRequest.from_json(text)
-    except RequestError as error:
-        if error.field is not None:
-            raise
-        raise RequestError(f"{path} is {error.what}", expected=error.expected, fix=error.fix) from error
-
-
-def anchored(request: EditRequest, folder: Path) -> EditRequest:
-    """The request with absolute paths, so that its manifest is of use from anywhere.
-
-    Args:
-        folder: where relative paths start.
-    """
-    root = folder.absolute()
-
-    def place(path: str | None) -> str | None:
-        return None if path is None else str(root / path)
-
-    own = tuple(i.model_copy(update={"matte": place(i.matte)}) for i in request.instances)
-    changes: dict[str, object] = {
-        "clip": place(request.clip),
-        "mattes": place(request.mattes),
-        "instances": own,
-    }
-    if "bundle" in request.model_fields_set:
-        changes["bundle"] = _bundle(request.bundle, root)
-    return request.model_copy(update=changes)
+    return anchored(read_request(file), file.parent)
 
 
 def check_codec(codec: str | None) -> Codec | None:
@@ -219,9 +175,3 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _bundle(name: str, root: Path) -> str:
-    """A shipped bundle and a hub id stay as they are."""
-    shipped = (BUNDLES_FOLDER / name).is_dir()
-    return str(root / name) if not shipped and (root / name).is_dir() else name

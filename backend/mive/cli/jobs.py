@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from mive.cli.ending import say_json
-from mive.cli.options import JsonOption
 from mive.cli.remote import (
     CaOption,
     CertOption,
@@ -21,6 +19,8 @@ from mive.cli.remote import (
     TokenFileOption,
     connect,
 )
+from mive.console.ending import say_json
+from mive.console.options import JsonOption
 
 if TYPE_CHECKING:
     from mive.client import Client, Job

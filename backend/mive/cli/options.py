@@ -18,8 +18,6 @@ _OUT_HELP = (
 )
 OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help=_OUT_HELP)]
 LaterOutOption = Annotated[Path | None, typer.Option("--out", "-o", metavar="OUT", help=_OUT_HELP)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, errors too.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 MattesOption = Annotated[
     str | None,
     typer.Option(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.ending import say_json, say_warnings
-from mive.cli.options import JsonOption
+from mive.console.ending import say_json, say_warnings
+from mive.console.options import JsonOption
 from mive.errors import MiveError, RequestError
 
 if TYPE_CHECKING:
-    from mive.plugin.owned import Change
+    from mive.install.owned import Change
 
 plugin = typer.Typer(
     name="plugin",
@@ -38,9 +38,9 @@ def install(
     json: JsonOption = False,
 ) -> None:
     """Install the effect for this user, or renew it. Hosts that run keep the old one until they are started again."""
-    from mive.plugin import install as installing
-    from mive.plugin.places import listed_folders, program
-    from mive.plugin.sources import find_bundle, find_script
+    from mive.install import plugin as installing
+    from mive.install.places import listed_folders, program
+    from mive.install.sources import find_bundle, find_script
 
     folder = _folder(system, to)
     done: list[Change] = []
@@ -71,7 +71,7 @@ def install(
 @plugin.command(short_help="Remove the effect wholly.")
 def uninstall(system: _SystemOption = False, to: _ToOption = None, json: JsonOption = False) -> None:
     """Remove what install put there; without options, all that it did for this user. Nothing else is touched."""
-    from mive.plugin.install import uninstall_bundle, uninstall_extras
+    from mive.install.plugin import uninstall_bundle, uninstall_extras
 
     done = [uninstall_bundle(_folder(system, to))]
     if not system and to is None:
@@ -85,8 +85,8 @@ def uninstall(system: _SystemOption = False, to: _ToOption = None, json: JsonOpt
 @plugin.command(short_help="Show where hosts look.")
 def path(json: JsonOption = False) -> None:
     """Show the folders that matter for hosts started from here, and which of them hold MIVE."""
-    from mive.plugin.doctor import installed_version
-    from mive.plugin.places import places
+    from mive.install.doctor import installed_version
+    from mive.install.places import places
 
     rows = []
     for place in places():
@@ -106,7 +106,7 @@ def path(json: JsonOption = False) -> None:
 @plugin.command(short_help="Show what keeps hosts from using it.")
 def doctor(json: JsonOption = False) -> None:
     """Check the installed effect without a host: can it be found, loaded, and start its bridge? Exit code 1 if not."""
-    from mive.plugin.doctor import examine
+    from mive.install.doctor import examine
 
     checks = examine()
     problems = [check for check in checks if check.fix]
@@ -130,7 +130,7 @@ def doctor(json: JsonOption = False) -> None:
 
 
 def _folder(system: bool, to: Path | None) -> Path:
-    from mive.plugin.places import system_folder, user_folder
+    from mive.install.places import system_folder, user_folder
 
     if to is None:
         return system_folder() if system else user_folder()
@@ -149,7 +149,7 @@ def _say(done: list[Change]) -> None:
 
 
 def _say_hint(folder: Path, written: bool) -> None:
-    from mive.plugin.places import VARIABLE, export_line
+    from mive.install.places import VARIABLE, export_line
 
     if written:
         print("Log out and in again, so that hosts look there")

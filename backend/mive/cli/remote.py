@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mive.cli.progress import Display
     from mive.client import Client, Event, Tls
+    from mive.console.progress import Display
 
 ServerOption = Annotated[
     str | None,

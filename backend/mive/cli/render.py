@@ -9,25 +9,21 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from mive._validation import did_you_mean
-from mive.cli.ending import say_json, say_made
 from mive.cli.options import (
     ClipArgument,
     CodecOption,
     EditOption,
     FramesOption,
-    JsonOption,
     LaterOutOption,
     MatteFitOption,
     MatteOption,
     MattesOption,
     PresetOption,
-    QuietOption,
     RequestOption,
     SeedOption,
     SetOption,
     SourceOption,
 )
-from mive.cli.progress import shown
 from mive.cli.remote import (
     BridgeOption,
     CaOption,
@@ -40,6 +36,9 @@ from mive.cli.remote import (
     connect,
     through_bridge,
 )
+from mive.console.ending import say_json, say_made
+from mive.console.options import JsonOption, QuietOption
+from mive.console.progress import shown
 from mive.errors import RequestError
 
 if TYPE_CHECKING:

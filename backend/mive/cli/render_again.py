@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.ending import say_made
-from mive.cli.needs import require_models
-from mive.cli.options import JsonOption, QuietOption
-from mive.cli.progress import shown
+from mive.console.ending import say_made
+from mive.console.needs import require_models
+from mive.console.options import JsonOption, QuietOption
+from mive.console.progress import shown
 from mive.errors import EngineError, RequestError
 
 if TYPE_CHECKING:

@@ -6,18 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from mive.cli.ending import say_json
-from mive.cli.needs import require_models
-from mive.cli.options import (
-    BundleOption,
-    EditOption,
-    JsonOption,
-    MatteFitOption,
-    MatteOption,
-    MattesOption,
-    SourceOption,
-)
+from mive.cli.options import BundleOption, EditOption, MatteFitOption, MatteOption, MattesOption, SourceOption
 from mive.cli.tables import show_scores
+from mive.console.ending import say_json
+from mive.console.needs import require_models
+from mive.console.options import JsonOption
 
 
 def score(
@@ -47,7 +40,7 @@ def score(
     )  # fmt: skip
     request = flags.request()
     require_models()
-    from mive import scoring
+    from mive.evaluate.metrics import files as scoring
 
     scores = scoring.score_files(
         request.clip,

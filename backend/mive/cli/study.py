@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from mive.cli.ending import say_json
-from mive.cli.options import JsonOption, QuietOption
+from mive.console.ending import say_json
+from mive.console.options import JsonOption, QuietOption
 
 study = typer.Typer(
     name="study",
@@ -42,10 +42,10 @@ def build(
 
     The site works from disk and on any web host, and sends nothing anywhere. Do not hand out the key.
     """
-    from mive.bench.report import told_clips
     from mive.cli.bench import words
-    from mive.study.plan import plan_study
-    from mive.study.site import build_site
+    from mive.evaluate.bench.report import told_clips
+    from mive.evaluate.study.plan import plan_study
+    from mive.evaluate.study.site import build_site
 
     plan = plan_study(
         run,
@@ -80,10 +80,10 @@ def tally(
     json: JsonOption = False,
 ) -> None:
     """Show each method's share of the choices, with 95 % intervals; who left answers out is not counted, and named."""
-    from mive.study.answers import load_key, load_participants
-    from mive.study.tally import tally as counted
-    from mive.study.tally import to_dict, write_tally
-    from mive.study.tally_markdown import markdown
+    from mive.evaluate.study.answers import load_key, load_participants
+    from mive.evaluate.study.tally import tally as counted
+    from mive.evaluate.study.tally_files import to_dict, write_tally
+    from mive.evaluate.study.tally_markdown import markdown
 
     known = load_key(key)
     made = counted(known, load_participants(known, answers))

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mive.metrics.report import Scores
+    from mive.evaluate.metrics.report import Scores
 
 _MEANINGS: Final = {
     "gtc": ("GTC", "the frame stays consistent over time", "higher"),

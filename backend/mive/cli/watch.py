@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.ending import say_json, say_made, say_warnings
-from mive.cli.options import (
-    CodecOption,
-    JsonOption,
-    LaterOutOption,
-    MatteOption,
-    MattesOption,
-    QuietOption,
-    once_by_id,
-)
-from mive.cli.progress import shown
+from mive.cli.options import CodecOption, LaterOutOption, MatteOption, MattesOption, once_by_id
 from mive.cli.remote import (
     CaOption,
     CertOption,
@@ -28,6 +18,9 @@ from mive.cli.remote import (
     TokenFileOption,
     connect,
 )
+from mive.console.ending import say_json, say_made, say_warnings
+from mive.console.options import JsonOption, QuietOption
+from mive.console.progress import shown
 
 if TYPE_CHECKING:
     from mive.client import Job
@@ -84,7 +77,7 @@ def located(job: Job, clip: str | None, mattes: str | None, matte: tuple[str, ..
     Raises:
         RequestError: an option is malformed.
     """
-    from mive.cli.flags import anchored
+    from mive.request_files import anchored
 
     assert job.request is not None, "GetJob tells the request"
     request = job.request

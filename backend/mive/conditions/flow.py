@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from mive.errors import BundleError, RequestError
+from mive.settings import Flow
 
-FlowMethod = Literal["dis", "raft", "none"]
 Frames = npt.NDArray[np.uint8] | npt.NDArray[np.floating[Any]]
 
 _DIS_MIN_SIDE = 16
@@ -24,7 +24,7 @@ _RAFT_MULTIPLE = 8
 
 def estimate_flow(
     frames: Frames,
-    method: FlowMethod = "dis",
+    method: Flow = "dis",
     *,
     weights: Path | None = None,
     device: str | torch.device = "cpu",

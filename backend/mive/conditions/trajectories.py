@@ -7,7 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from mive.networks.masks import Size, nearest_rows
+from mive.method.denoiser import Size
+from mive.networks.masks import nearest_rows
 
 
 def trajectories(flow: Tensor, size: Size) -> Tensor:

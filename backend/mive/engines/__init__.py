@@ -1,5 +1,1 @@
-"""Engines compute ε; everything above them only knows the `Denoiser` interface."""
-
-from mive.engines.denoiser import Call, Conditions, Denoiser
-
-__all__ = ["Call", "Conditions", "Denoiser"]
+"""Engines compute ε; everything above them only knows the interface `mive.method.denoiser.Denoiser`."""

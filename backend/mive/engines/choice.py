@@ -8,8 +8,9 @@ from typing import Literal
 
 import torch
 
+from mive.engines.devices import choose_dtype
 from mive.engines.engine import Engine
-from mive.engines.torch_engine import TorchEngine, choose_dtype
+from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError, RequestError
 from mive.networks.bundle import Bundle
 from mive.request import ResolvedSettings

@@ -10,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mive.conditions.flow import FlowMethod
-from mive.engines.denoiser import Conditions, Denoiser
+from mive.method.denoiser import Conditions, Denoiser
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FlowAttention
-from mive.networks.masks import Cells
+from mive.settings import Flow, FlowAttention, MaskCells
 
 Pixels = NDArray[np.float32]
 
@@ -55,8 +53,8 @@ class Engine(Denoiser, Protocol):
         self,
         frames: Pixels,
         mattes: Iterable[Pixels],
-        flow: FlowMethod,
+        flow: Flow,
         flow_attention: FlowAttention | None,
-        cells: Cells = "nearest",
+        cells: MaskCells = "nearest",
     ) -> Conditions:
         """Depth, masks and trajectories of a window; see `TorchEngine.conditions`."""

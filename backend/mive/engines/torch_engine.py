@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import numpy as np
@@ -11,51 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mive.attention.roles import TokenRoles
 from mive.conditions.depth import estimate_depth
-from mive.conditions.flow import FlowMethod, estimate_flow
+from mive.conditions.flow import estimate_flow
 from mive.conditions.trajectories import trajectories
-from mive.doctor import cpu_bf16
-from mive.engines.denoiser import Call, Conditions
-from mive.errors import EngineError, OutOfMemory
+from mive.engines.devices import memory_of
+from mive.method.denoiser import Call, Conditions, Size
 from mive.networks.bundle import Bundle
-from mive.networks.frames import FlowAttention, FrameInputs
-from mive.networks.inflation import attention_sizes
-from mive.networks.masks import Cells, Size, mask_pyramid, select_masks
-from mive.networks.tokens import TokenRoles, encode_captions
-from mive.settings import Precision
+from mive.networks.masks import mask_pyramid, select_masks
+from mive.networks.tokens import encode_captions
+from mive.networks.unet.frames import FrameInputs
+from mive.networks.unet.inflation import attention_sizes
+from mive.settings import Flow, FlowAttention, MaskCells
 
 Pixels = NDArray[np.float32]
-
-
-def choose_device(wanted: str) -> torch.device:
-    """The device that "auto" stands for, or the one asked for.
-
-    Raises:
-        EngineError: it is not there.
-    """
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(wanted)
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}.get(device.type, True)
-    if device.type == "cuda" and there:
-        there = (device.index or 0) < torch.cuda.device_count()
-    if not there:
-        raise EngineError(
-            f'this machine has no device "{wanted}"',
-            expected="a device that torch can use",
-            fix='Use "auto" or "cpu"; "mive doctor" lists the devices',
-            field="settings.device",
-        )
-    return device
-
-
-def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The dtype of a precision; "auto" is fp16 on GPUs, bf16 on CPUs that compute in it, else fp32."""
-    if precision == "auto":
-        if device.type != "cpu":
-            return torch.float16
-        return torch.bfloat16 if cpu_bf16() else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
 class EmbeddedHint(nn.Module):
@@ -133,9 +101,9 @@ class TorchEngine:
         self,
         frames: Pixels,
         mattes: Iterable[NDArray[np.float32]],
-        flow: FlowMethod,
+        flow: Flow,
         flow_attention: FlowAttention | None,
-        cells: Cells = "nearest",
+        cells: MaskCells = "nearest",
     ) -> Conditions:
         """Depth, masks and trajectories of a window.
 
@@ -211,23 +179,6 @@ class TorchEngine:
                 self._captions[caption] = (states[0].to(self.dtype), encoded.roles.n_text[0])
         chosen = [self._captions[caption] for caption in captions]
         return torch.stack([states for states, _ in chosen]), TokenRoles(torch.stack([n for _, n in chosen]))
-
-
-@contextmanager
-def memory_of(device: torch.device) -> Iterator[None]:
-    """Every way of running out of a device's memory as the one typed error, which says what to do."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # torch tells of a full main memory with a plain RuntimeError.
-        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not known and "DefaultCPUAllocator" not in str(error):
-            raise
-        raise OutOfMemory(
-            f"the model did not fit in the memory of {device}",
-            expected="room for one window of frames",
-            fix="Use a smaller window, a smaller model_size or instances_per_forward 1",
-        ) from error
 
 
 def _channels_last(x: Tensor) -> Tensor:

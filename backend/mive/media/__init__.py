@@ -4,12 +4,13 @@ Frames are ``[H, W, 3]`` RGB in the source's own samples (uint8, uint16 or float
 display size. Nothing here needs torch, and no clip is ever held in memory as a whole.
 """
 
-from mive.media.clip import Clip, open_clip
+from mive.media.clip import Clip
 from mive.media.hashing import content_hash
 from mive.media.info import ClipInfo, ColourTags, Coverage, Depth, Pixels
 from mive.media.mattes import Mattes, open_mattes
+from mive.media.opening import open_clip, open_writer
 from mive.media.paste import inward_feather, paste, to_float
-from mive.media.writer import Codec, FrameWriter, open_writer
+from mive.media.writer import Codec, FrameWriter
 
 __all__ = [
     "Clip",

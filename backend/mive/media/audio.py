@@ -16,6 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 
+from mive.media.containers import open_container
 from mive.media.info import ClipInfo
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class AudioTracks:
         # Edit lists of MP4 and MOV hide what a codec needs to warm up; other containers would
         # play it, or shift the picture.
         self._keep_warm_up = frames.first == 0 and output.format.name in ("mp4", "mov")
-        self._source = av.open(str(info.path), "r")
+        self._source = open_container(info.path)
         self._wanted: list[AudioStream] = []
         self._copied: dict[int, AudioStream] = {}
         self._encoded: dict[int, AudioStream] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,24 +59,3 @@ class Clip(ABC):
                     fix="Repair the frame (e.g. clamp it in the compositor) or leave it out with --frames",
                 )
             yield frame
-
-
-def open_clip(path: str | Path) -> Clip:
-    """Open a video file, an image, an image sequence, or a folder of raw frames.
-
-    A sequence is a folder, a pattern (``shot.####.exr``, ``shot.%04d.exr``) or one file of it
-    whose number has three digits or more (``shot.0001.exr``; shorter numbers name single images,
-    as in ``cup2.png``). Any other image is a clip of one frame.
-
-    Raises:
-        MediaError: nothing is there, it is no video or image, it has no frames, or numbers of the
-            sequence are missing.
-    """
-    from mive.media.raw import RawClip, is_raw
-    from mive.media.sequence import SequenceClip, find_sequence
-    from mive.media.video import VideoClip
-
-    if is_raw(Path(path)):
-        return RawClip(Path(path))
-    sequence = find_sequence(path)
-    return VideoClip(Path(path)) if sequence is None else SequenceClip(Path(path), sequence)

@@ -1,13 +1,15 @@
-"""The identity of a clip's pixels."""
+"""The identity of a clip's pixels, and of the files of mattes."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mive.media.clip import Clip
+from mive.media.mattes import Mattes
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
@@ -26,3 +28,13 @@ def content_hash(clip: Clip, frames: FrameRange | None = None) -> str:
     for frame in clip.read(frames):
         digest.update(np.ascontiguousarray(frame).data)
     return digest.hexdigest()
+
+
+def matte_hashes(mattes: Mattes) -> dict[str, str]:
+    """SHA-256 (hex) of every matte file, by its path."""
+    return {str(path): _file_hash(Path(path)) for path in mattes.files}
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +12,24 @@ import OpenImageIO as oiio
 
 from mive.errors import MediaError
 from mive.media import timecode
+from mive.media.containers import open_plain, read_head
 from mive.media.info import Depth, Pixels
 from mive.media.orientation import Orientation, from_exif
+
+_BEGINNINGS = {
+    "png": (b"\x89PNG",),
+    "jpeg": (b"\xff\xd8\xff",),
+    "openexr": (b"v/1\x01",),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "dpx": (b"SDPX", b"XPDS"),
+    "cineon": (b"\x80\x2a\x5f\xd7", b"\xd7\x5f\x2a\x80"),
+    "bmp": (b"BM",),
+    "gif": (b"GIF8",),
+    "webp": (b"RIFF",),
+    "jpeg2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "jpegxl": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+}
+"""OpenImageIO's names of the formats that are read, and how their files begin."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +142,10 @@ def read_image(path: Path) -> Image:
 def _open(path: Path) -> oiio.ImageInput:
     config = oiio.ImageSpec()
     config.attribute("oiio:UnassociatedAlpha", 1)
-    source = oiio.ImageInput.open(str(path), config)
-    if source is None:
+    kind = _format_of(path)
+    source = None if kind is None else oiio.ImageInput.open(str(path), config)  # noqa: TID251
+    # Where OpenImageIO's own reader gives up, it tries others, which may follow what the file or its name says.
+    if source is None or source.format_name() != kind:
         problem = oiio.geterror() or "unknown format"
         raise MediaError(
             f"Cannot open {path}: {problem.splitlines()[0]}",
@@ -134,6 +153,21 @@ def _open(path: Path) -> oiio.ImageInput:
             fix="Check that the file is complete and opens elsewhere",
         )
     return source
+
+
+def _format_of(path: Path) -> str | None:
+    descriptor = open_plain(path)
+    try:
+        head = read_head(descriptor)
+    finally:
+        os.close(descriptor)
+    named = (kind for kind, beginnings in _BEGINNINGS.items() if head.startswith(beginnings))
+    return next(named, "targa" if _is_targa(head) else None)
+
+
+def _is_targa(head: bytes) -> bool:
+    """Files in this format begin with no word, but no text has its numbers of colour maps and kinds of picture."""
+    return len(head) >= 18 and head[1] in (0, 1) and head[2] in (1, 2, 3, 9, 10, 11) and head[16] in (8, 15, 16, 24, 32)
 
 
 def _depth(spec: oiio.ImageSpec) -> tuple[Depth, int]:

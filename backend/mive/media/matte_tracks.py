@@ -13,9 +13,10 @@ from av.video.reformatter import VideoReformatter
 
 from mive.errors import MatteError, MediaError
 from mive.media import colour
-from mive.media.clip import open_clip
+from mive.media.containers import open_container
 from mive.media.image import Image, read_image
 from mive.media.info import Coverage, Pixels
+from mive.media.opening import open_clip
 from mive.media.paste import to_float
 from mive.media.raw import RawClip
 from mive.media.sequence import SequenceClip
@@ -218,9 +219,9 @@ def as_matte_error(error: MediaError, field: str) -> MatteError:
 def _palette_indices(path: Path) -> npt.NDArray[np.uint8] | None:
     # OpenImageIO turns palettes into colours; FFmpeg's decoders keep the indices.
     try:
-        with av.open(str(path)) as container:
+        with open_container(path) as container:
             frame = next(container.decode(video=0), None)
-    except (av.error.FFmpegError, OSError, IndexError):
+    except (MediaError, av.error.FFmpegError, OSError, IndexError):
         return None
     if frame is None or frame.format.name != "pal8":
         return None

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from mive.errors import MediaError
@@ -14,10 +15,11 @@ from mive.media.clip import Clip
 from mive.media.image import Image, probe_image, read_image
 from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
+from mive.media.pattern import Pattern, parse_pattern
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".dpx", ".bmp", ".tga"})
+# fileseq takes the hyphen of "shot-0002.png" for a minus, which would turn the clip around.
 _NUMBERED = re.compile(r"(?P<head>.*?)(?P<number>\d+)(?P<tail>\D*)")
-_PLACEHOLDER = re.compile(r"#+|%0?(\d*)d")
 _DEFAULT_RATE = Fraction(24)
 _FEWEST_DIGITS = 3
 
@@ -31,7 +33,8 @@ class Sequence:
 
 
 def find_sequence(path: str | Path) -> Sequence | None:
-    """The image files that ``path`` stands for; None where it is not about images.
+    """The image files that ``path`` stands for, a folder, a file or a :mod:`pattern <mive.media.pattern>` of names;
+    None where it is not about images.
 
     Raises:
         MediaError: nothing is there, numbers are missing, or a folder holds several sequences.
@@ -41,10 +44,9 @@ def find_sequence(path: str | Path) -> Sequence | None:
         return _in_folder(path)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return None
-    placeholder = _PLACEHOLDER.search(path.name)
-    if placeholder and not path.exists():
-        head, tail = path.name[: placeholder.start()], path.name[placeholder.end() :]
-        return _numbered(path, path.parent, head, tail)
+    pattern = parse_pattern(path.name)
+    if pattern and not path.exists():
+        return _matching(path, pattern)
     if not path.is_file():
         raise _missing(path, "There is no such file")
     match = _NUMBERED.fullmatch(path.stem)
@@ -113,7 +115,21 @@ def _in_folder(folder: Path) -> Sequence:
     return _numbered(folder, folder, head, tail) if tail else Sequence((images[0],))
 
 
+def _matching(path: Path, pattern: Pattern) -> Sequence:
+    files, wanted = _files(path, path.parent, pattern.head, pattern.tail), None
+    # Where there are files whose very names have it, it is no range.
+    if not files and (ranged := pattern.ranged()):
+        head, wanted = ranged
+        files = _files(path, path.parent, head, pattern.tail)
+    return _whole(path, files, wanted)
+
+
 def _numbered(path: Path, folder: Path, head: str, tail: str) -> Sequence:
+    return _whole(path, _files(path, folder, head, tail))
+
+
+def _files(path: Path, folder: Path, head: str, tail: str) -> dict[int, Path]:
+    """Files by their numbers."""
     pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
     numbers: dict[int, Path] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -128,18 +144,24 @@ def _numbered(path: Path, folder: Path, head: str, tail: str) -> Sequence:
                 fix="Remove or rename one of them",
             )
         numbers[number] = file
-    if not numbers:
+    return numbers
+
+
+def _whole(path: Path, files: dict[int, Path], wanted: range | None = None) -> Sequence:
+    """The wanted files, or all, of which none is missing."""
+    if not files:
         raise _missing(path, "No files match this sequence")
-    first, last = min(numbers), max(numbers)
-    gaps = [number for number in range(first, last + 1) if number not in numbers]
-    if gaps:
-        shown = ", ".join(map(str, gaps[:8])) + (", ..." if len(gaps) > 8 else "")
+    first, last = (wanted[0], wanted[-1]) if wanted else (min(files), max(files))
+    there = sorted(number for number in files if first <= number <= last)
+    if missing := last - first + 1 - len(there):
+        gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *there, last + 1]) if b - a > 1]
+        shown = ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in gaps[:8]) + (", ..." if len(gaps) > 8 else "")
         raise MediaError(
-            f"{path} runs from {first} to {last} but {len(gaps)} of its frames are missing: {shown}",
+            f"{path} runs from {first} to {last} but {missing} of its frames are missing: {shown}",
             expected="a file for every number",
-            fix="Render the missing frames, or move the part you want to a folder of its own",
+            fix="Render the missing frames, or pick a part that is whole, as in name.FIRST-LAST####.png",
         )
-    return Sequence(tuple(numbers[number] for number in range(first, last + 1)), first)
+    return Sequence(tuple(files[number] for number in there), first)
 
 
 def _missing(path: Path, what: str) -> MediaError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +15,12 @@ from mive.media import timecode
 from mive.media.atomic import Staging, output_error
 from mive.media.image import read_image
 from mive.media.info import ClipInfo, Depth, Pixels
+from mive.media.pattern import parse_pattern
 from mive.media.writer import FrameWriter, require_not_source
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
 
-_PLACEHOLDER = re.compile(r"#+|%0?(\d*)d")
 _KINDS = {"u8": oiio.UINT8, "u16": oiio.UINT16, "f32": oiio.FLOAT}
 
 
@@ -115,8 +114,8 @@ def _targets(out: Path, info: ClipInfo, frames: FrameRange, suffix: str) -> list
     numbers = range(first, first + len(frames))
     if not out.suffix:
         return [out / f"{number:04}{suffix}" for number in numbers]
-    match = _PLACEHOLDER.search(out.name)
-    if match is None:
+    pattern = parse_pattern(out.name)
+    if pattern is None:
         if len(frames) == 1:
             return [out]
         raise OutputError(
@@ -124,6 +123,4 @@ def _targets(out: Path, info: ClipInfo, frames: FrameRange, suffix: str) -> list
             expected="a pattern or a folder",
             fix=f"Write {out.stem}.####{out.suffix}, or a folder without a suffix",
         )
-    width = int(match[1] or 0) if match[0].startswith("%") else len(match[0])
-    head, tail = out.name[: match.start()], out.name[match.end() :]
-    return [out.with_name(f"{head}{number:0{width}}{tail}") for number in numbers]
+    return [out.with_name(pattern.name(number)) for number in numbers]

@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from mive.errors import MediaError
+from mive.media.containers import open_container
 
 _HEAD = 48
 
@@ -35,17 +36,9 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
     """Open the best video stream of a file, set to decode on several threads.
 
     Raises:
-        MediaError: the file is missing, is no media file, or has no video.
+        MediaError: as :func:`open_container`, or the file has no video.
     """
-    try:
-        container = av.open(str(path), "r")
-    except (av.error.FFmpegError, OSError, UnicodeError) as error:
-        raise MediaError(
-            f"Cannot open {path}: {_reason(error)}",
-            expected="a video file, an image, or a sequence of images",
-            fix="Check that the path is right and the file plays elsewhere",
-            field="clip",
-        ) from error
+    container = open_container(path)
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
         container.close()
@@ -136,7 +129,3 @@ def _confirmed(path: Path, index: VideoIndex) -> bool:
     last = index.keys[-1] if index.keys else index.pts[0]
     expected = [time for time in index.pts if time >= last]
     return [time for time in tail if time is not None and time >= last] == expected
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)

@@ -80,7 +80,7 @@ class VideoWriter(FrameWriter):
         self._staging = Staging(out)
         try:
             self._file = open(self._staging.folder / out.name, "w+b")  # noqa: SIM115
-            self._container = av.open(self._file, "w", format=_FORMATS[suffix])
+            self._container = av.open(self._file, "w", format=_FORMATS[suffix])  # noqa: TID251
             self._stream = self._add_video()
             if info.has_audio:
                 self._audio = AudioTracks(info, frames, self._container, self.warnings)

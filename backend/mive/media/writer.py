@@ -112,34 +112,6 @@ class FrameWriter(ABC):
             )
 
 
-def open_writer(out: str | Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None) -> FrameWriter:
-    """Open an output, and find out at once whether it can be written.
-
-    The suffix decides: ``.mp4`` H.264, ``.mov`` ProRes 422 HQ, ``.mkv`` FFV1 (lossless RGB);
-    ``name.hevc.mp4`` or ``codec`` picks another codec. A folder holds numbered PNG files (EXR
-    where the clip is float), a pattern ``name.####.png`` or ``.exr`` names them. Images keep the
-    numbers of a source sequence and else count as ``--frames`` does.
-
-    Raises:
-        OutputError: the place cannot be written to, would overwrite the source, or no encoder
-            takes this size and format.
-    """
-    from mive.media.sequence_writer import SequenceWriter
-    from mive.media.video_writer import VideoWriter
-
-    path = Path(out)
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return VideoWriter(path, info, frames, codec)
-    if suffix in IMAGE_OUT_SUFFIXES or (not suffix and "#" not in path.name):
-        return SequenceWriter(path, info, frames)
-    raise OutputError(
-        f"{path} has no suffix that can be written",
-        expected=f"one of {', '.join(VIDEO_SUFFIXES + IMAGE_OUT_SUFFIXES)}, or a folder",
-        fix="Rename the output, e.g. edited.mp4 or frames/edited.####.png",
-    )
-
-
 def require_not_source(targets: Sequence[Path], info: ClipInfo) -> None:
     """Refuse to write over the files that the clip is read from."""
     sources = {file.resolve() for file in info.files}

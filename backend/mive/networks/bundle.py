@@ -17,6 +17,7 @@ from torch import nn
 from transformers import AutoModelForDepthEstimation, CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from mive.errors import BundleError, OutOfMemory
+from mive.method.schedule import NoiseSchedule
 from mive.networks.bundle_files import (
     EDIT_PARTS,
     BundleConfig,
@@ -28,10 +29,9 @@ from mive.networks.bundle_files import (
 )
 from mive.networks.bundle_layout import Layout, bundle_defaults, read_layout
 from mive.networks.bundle_weights import load_network, quiet
-from mive.networks.frames import FrameContext
-from mive.networks.inflation import inflate
-from mive.networks.processors import SelfAttentionMode
-from mive.schedule import NoiseSchedule
+from mive.networks.unet.frames import FrameContext
+from mive.networks.unet.inflation import inflate
+from mive.networks.unet.processors import SelfAttentionMode
 
 # The first fusion layer of a DPT has nothing to add, and published DPT weights leave this out.
 _UNUSED_BY_DPT: Final = r"neck\.fusion_stage\.layers\.0\.residual_layer1\."

@@ -7,6 +7,7 @@ Nothing here needs torch.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +17,6 @@ from pydantic import Field, field_validator
 
 from mive._validation import Model, did_you_mean, reject
 from mive.errors import BundleError, RequestError
-from mive.manifest import bundle_hashes
 from mive.networks.bundle_hub import HUB_ID, download, hub_snapshot
 from mive.settings import Pixels
 
@@ -251,3 +251,31 @@ def _root(location: str, folder: Path, entry: str) -> Path:
         expected='a folder, or a hub id "owner/name"',
         fix=by_hand,
     )
+
+
+def bundle_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 (hex) of every file of a bundle, by its path inside ``folder`` with ``/``.
+
+    Raises:
+        BundleError: a file cannot be read, or there is none.
+    """
+    hashes = {}
+    try:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256")
+                hashes[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    except OSError as error:
+        raise BundleError(
+            f"{error.filename or folder} cannot be read: {error.strerror}",
+            expected="readable bundle files",
+            fix="Check the file's permissions, or get the bundle again",
+        ) from error
+    if not hashes:
+        raise BundleError(
+            f"there are no files in {folder}",
+            expected="the folder of a model bundle",
+            fix="Check the path of the bundle",
+        )
+    return hashes

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Size = tuple[int, int]
-"""Height and width in cells."""
-
-Cells = Literal["nearest", "touched"]
+from mive.method.denoiser import Size
+from mive.settings import MaskCells
 
 _TOUCHED: Final = 0.125
 """The share of a cell that counts as touched; less is a matte's soft or ragged edge."""
@@ -23,7 +21,7 @@ def nearest_rows(source: int, target: int) -> Tensor:
     return (2 * torch.arange(target) + 1) * source // (2 * target)
 
 
-def resize_masks(masks: Tensor, size: Size, cells: Cells = "nearest") -> Tensor:
+def resize_masks(masks: Tensor, size: Size, cells: MaskCells = "nearest") -> Tensor:
     """Bring the masks of all instances of a clip to another size, disjoint and not vanishing.
 
     Sampling is nearest, so that disjoint masks stay disjoint; or a cell goes to the instance that
@@ -45,8 +43,8 @@ def resize_masks(masks: Tensor, size: Size, cells: Cells = "nearest") -> Tensor:
     return _resize(_on_top(_cut(masks)), size, cells)
 
 
-def mask_pyramid(masks: Tensor, sizes: Iterable[Size], cells: Cells = "nearest") -> dict[Size, Tensor]:
-    """`resize_masks` to each of several sizes, e.g. `mive.networks.inflation.attention_sizes`."""
+def mask_pyramid(masks: Tensor, sizes: Iterable[Size], cells: MaskCells = "nearest") -> dict[Size, Tensor]:
+    """`resize_masks` to each of several sizes, e.g. `mive.networks.unet.inflation.attention_sizes`."""
     hard = _on_top(_cut(masks))
     return {size: _resize(hard, size, cells) for size in sizes}
 
@@ -67,7 +65,7 @@ def select_masks(pyramid: Mapping[Size, Tensor], items: Sequence[int | None]) ->
     }
 
 
-def _resize(hard: Tensor, size: Size, cells: Cells) -> Tensor:
+def _resize(hard: Tensor, size: Size, cells: MaskCells) -> Tensor:
     """`resize_masks` for masks that are bool and disjoint already."""
     small = _most_covering(hard, size) if cells == "touched" else _nearest(hard, size)
     lost = hard.flatten(2).any(-1) & ~small.flatten(2).any(-1)

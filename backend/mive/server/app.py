@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from mive import __version__
 from mive.errors import MiveError, RequestError
 from mive.manifest import package_versions
+from mive.plans import PLAN_NAMES
 from mive.server.auth import AuthInterceptor
 from mive.server.call_metrics import MetricsInterceptor
 from mive.server.config import MESSAGE_BYTES, ServerConfig, check_safe, limits_message
@@ -45,7 +46,6 @@ from mive.server.supervisor import Supervisor, Workers
 from mive.server.tls import server_credentials
 from mive.server.tokens import Tokens
 from mive.server.uploads import Uploads
-from mive.settings import PLAN_NAMES
 from mive.v1 import mive_pb2, mive_pb2_grpc
 from mive.wire.errors import error_to_detail
 from mive.wire.formats import FrameLimits

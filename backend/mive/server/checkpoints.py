@@ -17,8 +17,8 @@ from pathlib import Path
 import safetensors
 from safetensors.torch import load, save
 
-from mive.editor import Checkpoint
-from mive.sampling import State
+from mive.editing.checkpoint import Checkpoint
+from mive.method.sampling import State
 from mive.server.files import make_folder, remove_asides, write_whole
 
 _MAGIC = b"MIVECKP1"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mive.cli.ending import say_failure
-from mive.cli.needs import require_server
+from mive.console.ending import say_failure
+from mive.console.needs import require_server
 from mive.errors import MiveError
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mive import __version__
-from mive.cli.ending import say_failure
+from mive.console.ending import say_failure
 from mive.errors import MiveError, RequestError
 from mive.server.app import serve
 from mive.server.config import ServerConfig

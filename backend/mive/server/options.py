@@ -13,7 +13,7 @@ from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
 from mive.settings import Count, EngineName
 
 INVERSIONS_LIMIT: Final = 8 * 2**30
-"""Bytes; as `mive.cache` has it, which needs torch."""
+"""Bytes; as `mive.editing.inversions` has it, which needs torch."""
 
 MOST_FRAMES: Final = 100_000
 """Frames of one job."""

@@ -16,18 +16,22 @@ import numpy as np
 import torch
 
 from mive import __version__
-from mive.cache import InversionCache
 from mive.edit import Shot, open_shot
-from mive.editor import Checkpoint, Editor, matte_hashes
+from mive.editing.checkpoint import Checkpoint
+from mive.editing.editor import Editor
+from mive.editing.inversions import InversionCache
+from mive.editing.previews import Preview, Previews
+from mive.editing.windows import Window, make_windows
 from mive.engines.choice import Choice, choose_engine, engine_dtype
-from mive.engines.denoiser import Call, Conditions
-from mive.engines.torch_engine import TorchEngine, choose_device, memory_of
+from mive.engines.devices import choose_device, memory_of
+from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError
 from mive.media import content_hash
+from mive.media.hashing import matte_hashes
+from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import PARTS, find_bundle, find_part, hash_bundle
 from mive.networks.bundle_layout import bundle_defaults
-from mive.preview import Preview, Previews
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, ResolvedSettings, Settings
 from mive.server.checkpoints import Checkpoints
@@ -35,7 +39,6 @@ from mive.server.damage import damage_told
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 from mive.settings import EngineName
-from mive.windows import Window, make_windows
 
 log = logging.getLogger(__name__)
 

@@ -205,7 +205,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _make_renderer(options: WorkerOptions) -> Renderer:
     # Here, because torch takes seconds to import and the supervisor never needs it.
-    from mive.cache import InversionCache
+    from mive.editing.inversions import InversionCache
     from mive.server.renderer import EditRenderer
 
     cache = InversionCache(options.inversions, options.inversions_limit)

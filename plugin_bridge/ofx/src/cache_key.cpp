@@ -57,7 +57,7 @@ Fields edit_fields(const Edit& edit) {
   };
 }
 
-std::string edit_key(const Fields& fields) { return hashed("mive-edit 1", fields); }
+std::string edit_key(const Fields& fields) { return hashed("mive-edit 2", fields); }
 
 std::string frame_key(const std::string& edit_key, int frame, const Fields& contents) {
   Fields fields = {{"edit", edit_key}, {"frame", std::to_string(frame)}};

@@ -16,7 +16,7 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 // is shown meanwhile (`mode`, `onMiss`) is not among it.
 Fields edit_fields(const Edit& edit);
 
-// SHA-256 (hex) of "mive-edit 1" and the fields, one `name value` a line.
+// SHA-256 (hex) of "mive-edit 2" and the fields, one `name value` a line.
 std::string edit_key(const Fields& fields);
 
 // SHA-256 (hex) of "mive-frame 1", the edit, the number of the frame, and what its images hold ("-": not an image

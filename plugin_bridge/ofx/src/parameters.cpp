@@ -70,8 +70,8 @@ void define_edit(const Definer& definer) {
   seed.set(kOfxParamPropMax, INT_MAX);
   seed.set(kOfxParamPropDisplayMin, 0);
   seed.set(kOfxParamPropDisplayMax, 100);
-  const Props strength =
-      definer.define(kOfxParamTypeDouble, "strength", "Strength", "How hard captions pull; 1 is the preset's choice.");
+  const Props strength = definer.define(kOfxParamTypeDouble, "strength", "Strength", "How hard captions pull, as a "
+                                        "factor on the guidance that the preset or the model's bundle has.");
   strength.set(kOfxParamPropDefault, 1.0);
   strength.set(kOfxParamPropMin, 0.0);
   strength.set(kOfxParamPropMax, 100.0);

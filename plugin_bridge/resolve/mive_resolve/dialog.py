@@ -12,7 +12,7 @@ from mive_resolve.session import Session
 from mive_resolve.shot import Shot
 
 _WINDOW = "MiveWindow"
-_FIELDS = ("Captions", "Mattes", "Seed", "Server", "Folder")
+_FIELDS = ("Captions", "Mattes", "Seed", "Strength", "Server", "Folder")
 _INTERVAL = 500
 """Milliseconds between two looks at the render."""
 
@@ -106,6 +106,7 @@ class Dialog:
             mattes=texts["Mattes"],
             preset=PRESETS[int(items["Preset"].CurrentIndex)],
             seed=texts["Seed"],
+            strength=texts["Strength"],
             server=texts["Server"],
             folder=texts["Folder"],
         )
@@ -186,6 +187,7 @@ def _layout(ui: Any, shot: Shot) -> Any:
             line("Mattes", field("Mattes"), button("MattesFile", "File…"), button("MattesFolder", "Folder…")),
             line("Preset", ui.ComboBox({"ID": "Preset"})),
             line("Seed", field("Seed")),
+            line("Strength", field("Strength", hint="1")),
             line("Server", field("Server", hint="this machine")),
             line("Save to", field("Folder", str(default_folder(shot))), button("OutFolder", "Folder…")),
             ui.Label({"ID": "Status", "Text": "", "WordWrap": True, "Weight": 0, "MinimumSize": [0, 48]}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from mive_resolve.shot import Shot
 
 PRESETS = ("draft", "standard", "paper")
 _HIGHEST_SEED = 2**31 - 1
+_HIGHEST_STRENGTH = 100
+_DIGITS = frozenset("#%@$")
+"""What the digits of a sequence's numbers are written with."""
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Form:
     mattes: str
     preset: str
     seed: str
+    strength: str
     server: str
     folder: str
 
@@ -34,6 +40,7 @@ class Edit:
     mattes: Path
     preset: str
     seed: int | None
+    strength: float | None
     server: str
     folder: Path
 
@@ -51,11 +58,15 @@ def read_form(form: Form) -> Edit:
     seed = form.seed.strip()
     if seed and not (seed.isascii() and seed.isdigit() and int(seed) <= _HIGHEST_SEED):
         raise Refusal(f'Seed: "{seed}" is no whole number from 0 to {_HIGHEST_SEED}', "Or leave it empty")
+    strength = form.strength.strip()
+    if strength and not (_NUMBER.fullmatch(strength) and float(strength) <= _HIGHEST_STRENGTH):
+        raise Refusal(f'Strength: "{strength}" is no number from 0 to {_HIGHEST_STRENGTH}', "Or leave it empty, for 1")
+    factor = float(strength) if strength else None
     server = form.server.strip()
     if server and ":" not in server:
         raise Refusal(f'Server: "{server}" is no address', "Write HOST:PORT, or leave it empty")
     folder = _path("Folder", form.folder, "Say where the edited clip goes")
-    return Edit(captions, mattes, form.preset, int(seed) if seed else None, server, folder)
+    return Edit(captions, mattes, form.preset, int(seed) if seed else None, factor, server, folder)
 
 
 def arguments(edit: Edit, shot: Shot, out: Path) -> list[str]:
@@ -66,6 +77,8 @@ def arguments(edit: Edit, shot: Shot, out: Path) -> list[str]:
     words += ["--preset", edit.preset]
     if edit.seed is not None:
         words += ["--seed", str(edit.seed)]
+    if edit.strength is not None:
+        words += ["--set", f"guidance_factor={edit.strength}"]
     if edit.server:
         words += ["--server", edit.server]
     return [*words, "--bridge", "-o", str(out), "--json"]
@@ -97,5 +110,5 @@ def _path(field: str, text: str, fix: str) -> Path:
 
 
 def _is_there(path: Path) -> bool:
-    """Of a sequence such as ``mattes.####.png`` only its folder is looked for."""
-    return path.exists() or ("#" in path.name and path.parent.is_dir())
+    """Of a sequence such as ``mattes.####.png`` or ``mattes.%04d.png`` only its folder is looked for."""
+    return path.exists() or (bool(_DIGITS.intersection(path.name)) and path.parent.is_dir())

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mive.networks.tokens import TokenRoles
+from mive.attention.roles import TokenRoles
 
 LambdaSMode = Literal["literal", "bounded"]
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from mive.attention.ipr.reference import IprStrength
 from mive.attention.launch import Launch
+from mive.attention.roles import TokenRoles
 from mive.attention.tiles import adjacent_rows, alignment, ipr_tile
-from mive.networks.tokens import TokenRoles
 
 
 def ipr_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStrength) -> Tensor:

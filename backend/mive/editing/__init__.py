@@ -1,0 +1,1 @@
+"""Views of a shot, and what runs each: the editor, its checkpoints, previews and inversions."""

@@ -1,0 +1,298 @@
+"""Edits the windows of a clip: conditions → inversion → plan → decode → paste."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mive.editing.checkpoint import Checkpoint, Keep
+from mive.editing.inversions import InversionCache, inversion_key
+from mive.editing.previews import Look, Previews, Show, WindowPreview
+from mive.editing.samplers import first_latents, instances_of, make_plan, make_sampler, own
+from mive.editing.sketches import Sketcher
+from mive.editing.windows import make_windows
+from mive.engines.choice import Choice, choose_engine, engine_dtype, make_engine
+from mive.engines.devices import choose_device
+from mive.engines.engine import Engine
+from mive.errors import EngineError
+from mive.manifest import BundleRecord, Manifest
+from mive.media import Clip, Mattes, inward_feather, paste, to_float
+from mive.media.sizes import model_frame, model_size
+from mive.method.sampling import Inverted, Sampler, State, invert
+from mive.method.schedule import Grids, make_grids
+from mive.networks.bundle import Bundle, load_bundle
+from mive.networks.bundle_files import hash_bundle
+from mive.plans import Plan
+from mive.progress import Clock, Progress, Report
+from mive.request import EditRequest, FrameRange, ResolvedSettings
+from mive.settings import EngineName
+
+Pixels = NDArray[np.float32]
+Teller = Callable[[str, int, int], None]
+
+_INVERTING = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+"""The parts of a bundle that have a say in inverted latents."""
+
+
+@dataclass
+class Editor:
+    """A loaded bundle ready to edit windows of one request.
+
+    Attributes:
+        request, settings: what to do.
+        hashes: of the bundle's files.
+        engine: the networks.
+        cache: where inversions are kept.
+        grids, plan: timesteps and steps.
+        clock: the time of each stage.
+        warnings: what the user should know.
+    """
+
+    request: EditRequest
+    settings: ResolvedSettings
+    hashes: Mapping[str, str]
+    engine: Engine
+    cache: InversionCache
+    grids: Grids
+    plan: Plan
+    clock: Clock
+    warnings: list[str]
+
+    @classmethod
+    def load(
+        cls,
+        request: EditRequest,
+        settings: ResolvedSettings,
+        folder: Path,
+        cache: InversionCache,
+        clock: Clock,
+        engine: EngineName = "torch",
+    ) -> Editor:
+        """Load the bundle onto the device that the settings name, for an engine that runs there."""
+        device = choose_device(settings.device)
+        choice = choose_engine(engine, settings, device)
+        dtype = engine_dtype(choice, settings, device)
+        bundle = load_bundle(folder, device=device, dtype=dtype, control_attention=settings.control_attention)
+        return cls.with_bundle(request, settings, bundle, hash_bundle(folder), cache, clock, choice)
+
+    @classmethod
+    def with_bundle(
+        cls,
+        request: EditRequest,
+        settings: ResolvedSettings,
+        bundle: Bundle,
+        hashes: Mapping[str, str],
+        cache: InversionCache,
+        clock: Clock,
+        choice: Choice = Choice("torch"),  # noqa: B008 (it cannot change)
+    ) -> Editor:
+        """An editor on networks that are loaded already, with the device, precision and control attention they have.
+
+        Args:
+            hashes: of the bundle's files, as `hash_bundle` gives them.
+            choice: the engine that runs them.
+        """
+        engine = make_engine(choice, bundle, hashes, settings)
+        grids = make_grids(bundle.schedule, settings.steps, settings.inversion_steps)
+        plan = make_plan(settings)
+        warnings = [choice.why] if choice.why else []
+        warnings += [
+            f'the caption "{caption[:60]}…" is longer than the model takes; its end is ignored'
+            for caption in engine.too_long([instance.caption for instance in instances_of(request, settings)])
+        ]
+        return cls(request, settings, hashes, engine, cache, grids, plan, clock, warnings)
+
+    def run(
+        self,
+        clip: Clip,
+        mattes: Mattes,
+        frames: FrameRange,
+        report: Report,
+        start: Checkpoint | None = None,
+        keep: Keep = lambda checkpoint: None,
+        previews: Previews | None = None,
+    ) -> Iterator[NDArray[np.generic]]:
+        """Edit the frames window by window and yield them in order, in the clip's own depth.
+
+        Only one window of frames at model size is in memory, and the source is read again for pasting.
+
+        Args:
+            report: told how far the edit is; it may raise to stop it.
+            start: where to go on; the first frame yielded is then the first of that window. The frames are the same,
+                bit for bit, as those of an edit that was never stopped.
+            keep: given a checkpoint after every step and after every window's last frame.
+            previews: how often previews are made, and who gets them.
+        """
+        windows = make_windows(len(frames), self.settings.window, self.settings.overlap)
+        start = start or Checkpoint()
+        sources = clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
+        device = self.engine.device
+        carried = None if start.carried is None else start.carried.to(device)
+        state = None if start.state is None else start.state.to(device)
+        for number, window in enumerate(windows[start.window :], start=start.window + 1):
+            tell = _teller(report, number, len(windows))
+
+            def keep_state(state: State, number: int = number, carried: Tensor | None = carried) -> None:
+                keep(Checkpoint(number - 1, carried, state))
+
+            first = frames.first + window.first
+            part = FrameRange(first, first + window.length - 1)
+            show = None if previews is None else Show(previews, window.first, number, len(windows))
+            z_0 = window.blend(carried, self._edit_window(clip, mattes, part, tell, state, keep_state, show))
+            carried, state = z_0[window.final :], None
+            for offset, decoded in enumerate(self._decode(z_0[: window.final])):
+                alpha = mattes.read(first + offset)
+                yield self._paste(next(sources), decoded, alpha)
+                report(Progress("write", window.first + offset + 1, len(frames), number, len(windows)))
+            if number < len(windows):
+                keep(Checkpoint(number, carried))
+
+    def _edit_window(
+        self,
+        clip: Clip,
+        mattes: Mattes,
+        part: FrameRange,
+        tell: Teller,
+        state: State | None,
+        keep: Callable[[State], None],
+        show: Show | None,
+    ) -> Tensor:
+        """The edited z_0 [N, C, h, w] of one window, from ``state`` on."""
+        tell("conditions", 0, 1)
+        small = self._model_frames(clip, part)
+        # One frame's mattes at a time: at full resolution a window of them outweighs all else.
+        planes = (self._planes(mattes.read(index)) for index in part.indices())
+        flow_attention = None if self.settings.flow_attention == "none" else self.settings.flow_attention
+        conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
+        self.clock.lap("conditions")
+        key = self._inversion_key(small)
+        inverted = self._kept_inversion(key)
+        z_0 = self.engine.encode(small) if inverted is None else inverted[None]
+        sampler = make_sampler(self.request, self.settings, self.engine, self.grids, conditions, z_0)
+        look = None if show is None else Look(WindowPreview(small, z_0, sampler.masks), show, self.plan)
+        # When another window begins, most instances have been seen as they become.
+        if look is not None and look.show.number == 1 and inverted is None and state is None:
+            self._sketch(look, sampler, z_0, partial(tell, "conditions"))
+        tell("conditions", 1, 1)
+        if inverted is not None:
+            tell("inversion", 1, 1)
+        else:
+            inverted = invert(z_0, self.grids, sampler.schedule, self.engine, progress=partial(tell, "inversion"))
+            self.cache.save(key, inverted)
+        self.clock.lap("inversion")
+        initial = first_latents(self.request, self.settings, inverted[self.grids.sampling[0]], sampler.masks)
+        sampler = replace(sampler, inverted=inverted, initial=initial)
+        return self._sample(sampler, tell, state, keep, look)
+
+    def _sketch(self, look: Look, sampler: Sampler, z_0: Tensor, told: Callable[[int, int], None]) -> None:
+        """Show every instance in a sketch, where that takes less than the inversion, which comes next."""
+        seeds = [own(instance.seed, self.settings.seed) for instance in instances_of(self.request, self.settings)]
+        sketcher = Sketcher(sampler, z_0, seeds, self.settings, told)
+        # With TensorRT, programs for single frames would have to be built first.
+        if self.engine.name != "torch" or sketcher.forwards >= len(z_0) * len(self.grids.inversion):
+            return
+        # No picture is a reason to fail. What is wrong with the edit it will say itself.
+        with contextlib.suppress(EngineError):
+            look.before(sketcher.sketch)
+        self.clock.lap("sketch")
+
+    def _sample(
+        self, sampler: Sampler, tell: Teller, state: State | None, keep: Callable[[State], None], look: Look | None
+    ) -> Tensor:
+        z_0 = None if state is None else state.fused
+        for reached in sampler.run(self.plan, state):
+            keep(reached)
+            tell("sampling", reached.position, len(self.plan))
+            if look is not None:
+                look.after(reached, sampler)
+            z_0 = reached.fused
+        self.clock.lap("sampling")
+        assert z_0 is not None, "a plan ends with fused latents"
+        return z_0
+
+    def _model_frames(self, clip: Clip, part: FrameRange) -> Pixels:
+        size = model_size(
+            clip.info.width,
+            clip.info.height,
+            self.settings.model_size,
+            self.engine.bundle.latent_multiple,
+        )
+        return np.stack([model_frame(np.clip(to_float(frame), 0, 1), size) for frame in clip.read(part)])
+
+    def _planes(self, alpha: Pixels) -> Pixels:
+        """Mattes [M, H, W] as the method sees them; one global caption edits the frame as a whole."""
+        if self.settings.caption_mode == "global":
+            return np.ones((1, *alpha.shape[1:]), np.float32)
+        return alpha
+
+    def _inversion_key(self, small: Pixels) -> str:
+        return inversion_key(
+            small,
+            files={name: digest for name, digest in self.hashes.items() if name.split("/")[0] in _INVERTING},
+            grids=self.grids,
+            dtype=str(self.engine.dtype),
+            device=self.engine.device.type,
+            engine=f"{self.engine.name}{self.engine.scales}",
+        )
+
+    def _kept_inversion(self, key: str) -> Inverted | None:
+        kept = self.cache.load(key)
+        return None if kept is None else {t: z.to(self.engine.device) for t, z in kept.items()}
+
+    def _decode(self, z_0: Tensor, batch: int = 4) -> Iterator[Pixels]:
+        for part in torch.split(z_0, batch):
+            yield from self.engine.decode(part)
+
+    def _paste(self, source: NDArray[np.generic], decoded: Pixels, alpha: Pixels) -> NDArray[np.generic]:
+        """The source with the edit inside its mattes, every other pixel as it was."""
+        coverage = np.clip(alpha.sum(0), 0, 1).astype(np.float32)
+        if self.settings.feather:
+            coverage = inward_feather(coverage, self.settings.feather)
+        height, width = source.shape[:2]
+        return paste(source, model_frame(decoded, (height, width)), coverage)
+
+    def manifest(
+        self,
+        source_hash: str,
+        matte_hashes: dict[str, str],
+        frames: FrameRange,
+        outputs: tuple[str, ...],
+        frames_hash: str,
+        seconds: dict[str, float],
+    ) -> Manifest:
+        """What was done, so that it can be done again; see `Manifest`."""
+        precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.engine.dtype]
+        return Manifest(
+            request=self.request,
+            settings=self.settings,
+            frames=frames,
+            source_hash=source_hash,
+            matte_hashes=matte_hashes,
+            bundle=BundleRecord(name=self.request.bundle, files=dict(self.hashes)),
+            device=str(self.engine.device),
+            engine=self.engine.name,
+            precision=precision,  # type: ignore[arg-type]
+            scales=self.engine.scales,
+            plan=dict(Counter(type(step).__name__.lower() for step in self.plan)),
+            seconds=seconds,
+            outputs=outputs,
+            frames_hash=frames_hash,
+        )
+
+
+def _teller(report: Report, number: int, count: int) -> Teller:
+    """Reports a window's (stage, done, total) as progress of the whole edit."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        report(Progress(stage, (number - 1) * total + done, count * total, number, count))
+
+    return tell

@@ -1,0 +1,87 @@
+"""From a request and its settings to the plan and the sampler of a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from mive.attention.dense_diffusion import STEP_SHARE
+from mive.engines.engine import Engine
+from mive.method.denoiser import Conditions
+from mive.method.sampling import Edits, Sampler
+from mive.method.schedule import Grids
+from mive.plans import PLANS, Plan, alternate
+from mive.request import EditRequest, Instance, ResolvedSettings
+
+T = TypeVar("T")
+
+
+def make_plan(settings: ResolvedSettings) -> Plan:
+    """The plan that the settings name."""
+    return alternate(settings.steps, PLANS[settings.plan], modulated_steps(settings, settings.steps))
+
+
+def modulated_steps(settings: ResolvedSettings, steps: int) -> int:
+    """How many of so many steps, from the noisiest, have IPR (or DenseDiffusion) on."""
+    share = STEP_SHARE if settings.ipr == "dense_diffusion" else settings.ipr_share
+    return 0 if settings.ipr == "none" else round(share * steps)
+
+
+def make_sampler(
+    request: EditRequest, settings: ResolvedSettings, engine: Engine, grids: Grids, conditions: Conditions, z_0: Tensor
+) -> Sampler:
+    """A sampler of one window that has yet to be given inverted latents.
+
+    Args:
+        conditions: what the window looks like.
+        z_0: [N, C, h, w], the window's source latents.
+    """
+    masks = conditions.masks[z_0.shape[-2], z_0.shape[-1]].float()[:, :, None].to(z_0.device)
+    chosen = instances_of(request, settings)
+    edits = Edits(
+        captions=tuple(i.caption for i in chosen),
+        guidance=tuple(settings.guidance_of(i.guidance) for i in chosen),
+        lambda_=tuple(own(i.lambda_, settings.lambda_) for i in chosen),
+        lambda_r=tuple(own(i.lambda_r, settings.lambda_r) for i in chosen),
+        ipr=settings.ipr,
+        lambda_s=settings.lambda_s,
+        per_forward=settings.instances_per_forward,
+    )
+    return Sampler(engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0})
+
+
+def first_latents(request: EditRequest, settings: ResolvedSettings, noisiest: Tensor, masks: Tensor) -> Tensor | None:
+    """First latents per instance where a variation is asked for: seeded noise mixed in, variance kept.
+
+    Args:
+        noisiest: [N, C, h, w] of z̃, which stays outside an instance's mask.
+        masks: [M, N, 1, h, w].
+
+    Returns:
+        [M, N, C, h, w], or None without a variation.
+    """
+    share = settings.variation
+    if share == 0:
+        return None
+    mixed = []
+    for instance, m in zip(instances_of(request, settings), masks, strict=True):
+        generator = torch.Generator().manual_seed(own(instance.seed, settings.seed))
+        # One frame's noise for all frames, so that the variation does not flicker.
+        noise = torch.randn(noisiest.shape[1:], generator=generator).to(noisiest.device)
+        mixed.append(((1 - share**2) ** 0.5 * noisiest + share * noise) * m + noisiest * (1 - m))
+    return torch.stack(mixed)
+
+
+def instances_of(request: EditRequest, settings: ResolvedSettings) -> Sequence[Instance]:
+    """What is edited; under one global caption the frame as a whole, with no instance's own settings."""
+    if settings.caption_mode == "global":
+        return (Instance(id=1, caption=request.global_caption),)
+    return request.instances
+
+
+def own(value: T | None, default: T) -> T:
+    """What an instance has for itself, or what all have."""
+    return default if value is None else value

@@ -1,0 +1,58 @@
+"""Opening clips and outputs: which kind of file it is decides who reads or writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mive.errors import OutputError
+from mive.media.clip import Clip
+from mive.media.info import ClipInfo
+from mive.media.raw import RawClip, is_raw
+from mive.media.sequence import SequenceClip, find_sequence
+from mive.media.sequence_writer import SequenceWriter
+from mive.media.video import VideoClip
+from mive.media.video_writer import VideoWriter
+from mive.media.writer import IMAGE_OUT_SUFFIXES, VIDEO_SUFFIXES, Codec, FrameWriter
+from mive.request import FrameRange
+
+
+def open_clip(path: str | Path) -> Clip:
+    """Open a video file, an image, an image sequence, or a folder of raw frames.
+
+    A sequence is a folder, a pattern (``shot.####.exr``, ``shot.%04d.exr``) or one file of it
+    whose number has three digits or more (``shot.0001.exr``; shorter numbers name single images,
+    as in ``cup2.png``). Any other image is a clip of one frame.
+
+    Raises:
+        MediaError: nothing is there, it is no video or image, it has no frames, or numbers of the
+            sequence are missing.
+    """
+    if is_raw(Path(path)):
+        return RawClip(Path(path))
+    sequence = find_sequence(path)
+    return VideoClip(Path(path)) if sequence is None else SequenceClip(Path(path), sequence)
+
+
+def open_writer(out: str | Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None) -> FrameWriter:
+    """Open an output, and find out at once whether it can be written.
+
+    The suffix decides: ``.mp4`` H.264, ``.mov`` ProRes 422 HQ, ``.mkv`` FFV1 (lossless RGB);
+    ``name.hevc.mp4`` or ``codec`` picks another codec. A folder holds numbered PNG files (EXR
+    where the clip is float), a pattern ``name.####.png`` or ``.exr`` names them. Images keep the
+    numbers of a source sequence and else count as ``--frames`` does.
+
+    Raises:
+        OutputError: the place cannot be written to, would overwrite the source, or no encoder
+            takes this size and format.
+    """
+    path = Path(out)
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return VideoWriter(path, info, frames, codec)
+    if suffix in IMAGE_OUT_SUFFIXES or (not suffix and "#" not in path.name):
+        return SequenceWriter(path, info, frames)
+    raise OutputError(
+        f"{path} has no suffix that can be written",
+        expected=f"one of {', '.join(VIDEO_SUFFIXES + IMAGE_OUT_SUFFIXES)}, or a folder",
+        fix="Rename the output, e.g. edited.mp4 or frames/edited.####.png",
+    )

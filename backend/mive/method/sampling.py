@@ -1,0 +1,274 @@
+"""Disentangled Multi-instance Sampling: runs a plan, one step at a time.
+
+Symbols are the paper's (§3.2): z̃ inverted latents, ẑ_i instance latents, m_i masks, c_i captions, ñ background noise.
+Latents are float32 [N, C, h, w], with a leading [M] for all instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from mive.attention.dense_diffusion import DenseDiffusion
+from mive.attention.ipr import IprStrength, ipr_strength
+from mive.errors import EngineError
+from mive.method.denoiser import Call, Conditions, Denoiser
+from mive.method.schedule import Grids, NoiseSchedule
+from mive.plans import Fuse, Lps, Nps, Plan, PlanStep, Reinvert
+from mive.settings import Ipr, LambdaS
+
+Inverted = Mapping[int | None, Tensor]
+"""z̃ by train timestep, [N, C, h, w] each; None is z_0."""
+
+INVERTED_TOGETHER: Final = 8
+"""Frames that go through one forward of the inversion, which looks at each by itself."""
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What each of the M instances should become, and how firmly.
+
+    Attributes:
+        captions: c_i.
+        guidance: classifier-free guidance scales.
+        lambda_, lambda_r: strengths of IPR.
+        ipr: how attention is steered.
+        lambda_s: the reading of λ_S.
+        per_forward: how many instances go through one forward; bounds memory, changes nothing else.
+    """
+
+    captions: tuple[str, ...]
+    guidance: tuple[float, ...]
+    lambda_: tuple[float, ...]
+    lambda_r: tuple[float, ...]
+    ipr: Ipr = "ipr"
+    lambda_s: LambdaS = "literal"
+    per_forward: int = 1
+
+    def modulation(
+        self, s: int, t: int, steps: int, items: range, unmodulated: int
+    ) -> IprStrength | DenseDiffusion | None:
+        """The modulation at step ``s`` for instances ``items`` followed by ``unmodulated`` other items."""
+        if self.ipr == "none":
+            return None
+        if self.ipr == "dense_diffusion":
+            return DenseDiffusion(float(t))
+        chosen = [*items, *[items[0]] * unmodulated]
+        lambda_ = [self.lambda_[i] for i in chosen]
+        return ipr_strength(s, steps, lambda_, [self.lambda_r[i] for i in chosen], self.lambda_s)
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a plan stands: all that a checkpoint must hold.
+
+    Attributes:
+        position: plan steps done.
+        fused: [N, C, h, w], the common latents, or None while instances have their own.
+        instances: [M, N, C, h, w], or None while they share ``fused``.
+    """
+
+    position: int
+    fused: Tensor | None
+    instances: Tensor | None = None
+
+    def to(self, device: torch.device) -> State:
+        """The same state on ``device``."""
+        fused, instances = (None if z is None else z.to(device) for z in (self.fused, self.instances))
+        return State(self.position, fused, instances)
+
+
+def invert(
+    z_0: Tensor,
+    grids: Grids,
+    schedule: NoiseSchedule,
+    denoiser: Denoiser,
+    *,
+    frames_per_forward: int = INVERTED_TOGETHER,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[int | None, Tensor]:
+    """DDIM inversion of the source (Eq. 9): plain 2D U-Net, empty caption, guidance 1, ε at the source timestep.
+
+    The step from z_0 has no source timestep on the grid and takes the grid's smallest.
+
+    Args:
+        z_0: [N, C, h, w] source latents.
+        progress: told how many of the inversion steps are done.
+
+    Returns:
+        z̃ at every sampling timestep, and z_0 under None.
+    """
+    kept: dict[int | None, Tensor] = {None: z_0}
+    z, source = z_0, None
+    for done, t in enumerate(grids.inversion):
+        at = grids.inversion[0] if source is None else source
+        parts = [
+            schedule.epsilon(denoiser.output(_plain(part, at), Conditions())[0], part, at)
+            for part in torch.split(z, frames_per_forward)
+        ]
+        z, source = schedule.ddim(z, torch.cat(parts), source, t), t
+        if t in grids.sampling:
+            kept[t] = z
+        progress(done + 1, len(grids.inversion))
+    _check_finite(z, "the inversion")
+    return kept
+
+
+def _plain(z: Tensor, t: int) -> Call:
+    return Call(z[None], t, ("",), (None,), inflated=False, control=False)
+
+
+@dataclass
+class Sampler:
+    """Runs plans for one window of frames.
+
+    Attributes:
+        masks: [M, N, 1, h, w] float 0 or 1, disjoint.
+        inverted: z̃ of every sampling timestep and z_0, on the masks' device, as all latents are.
+        initial: [M, N, C, h, w] first ẑ_i of each instance, where they differ from z̃_T.
+    """
+
+    denoiser: Denoiser
+    schedule: NoiseSchedule
+    grids: Grids
+    edits: Edits
+    conditions: Conditions
+    masks: Tensor
+    inverted: Inverted
+    initial: Tensor | None = None
+    _background: dict[int, Tensor] = field(default_factory=dict)
+
+    def run(self, plan: Plan, state: State | None = None) -> Iterator[State]:
+        """Yield the state after each step of the plan; the last one's ``fused`` is the edited z_0.
+
+        Args:
+            plan: its steps.
+            state: where to go on from; a run that resumes gives the same latents as one that was never stopped.
+
+        Raises:
+            EngineError: the latents are no longer finite.
+        """
+        if state is None:
+            noisiest = self.inverted[self.grids.sampling[0]]
+            state = State(0, noisiest if self.initial is None else None, self.initial)
+        for step in plan[state.position :]:
+            state = self._advance(step, state)
+            latents = state.instances if state.fused is None else state.fused
+            assert latents is not None
+            _check_finite(latents, f"step {state.position} of {len(plan)}")
+            yield state
+
+    def _advance(self, step: PlanStep, state: State) -> State:
+        position = state.position + 1
+        if isinstance(step, Lps):
+            return State(position, None, self._lps(step, state))
+        if isinstance(step, Fuse):
+            return State(position, self._fuse(self._instances(state), step.s))
+        fused = state.fused if state.fused is not None else self._fuse(self._instances(state), step.s)
+        if isinstance(step, Reinvert):
+            return State(position, self._reinvert(step, fused))
+        return State(position, self._nps(step, fused))
+
+    def _instances(self, state: State) -> Tensor:
+        if state.instances is not None:
+            return state.instances
+        assert state.fused is not None
+        return state.fused.expand(len(self.masks), *state.fused.shape)
+
+    def _timestep(self, s: int) -> int | None:
+        return self.grids.sampling[s] if s < len(self.grids.sampling) else None
+
+    def _lps(self, step: Lps, state: State) -> Tensor:
+        """Eq. 1 and 2: every instance a guided DDIM step of its own, the inverted latents outside its mask."""
+        t, to = self.grids.sampling[step.s], self.grids.before(step.s)
+        z = self._instances(state)
+        shared = self._unguided(state.fused, t) if state.instances is None and state.fused is not None else None
+        results = []
+        for items in self._groups():
+            part = z[items.start : items.stop]
+            epsilon = self._guided(part, t, step.s, items, step.modulated, shared)
+            moved = self.schedule.ddim(part, epsilon, t, to)
+            m = self.masks[items.start : items.stop]
+            results.append(moved * m + self.inverted[to] * (1 - m))
+        return torch.cat(results)
+
+    def _fuse(self, z: Tensor, s: int) -> Tensor:
+        """Eq. 3: each instance's latents inside its mask, the inverted ones in the background."""
+        return (z * self.masks).sum(0) + self.inverted[self._timestep(s)] * self._m_background
+
+    @property
+    def _m_background(self) -> Tensor:
+        return 1 - self.masks.sum(0)
+
+    def _reinvert(self, step: Reinvert, z: Tensor) -> Tensor:
+        """One inversion step on the sampling grid: empty caption, guidance 1, ε at the source timestep."""
+        t, up = self.grids.sampling[step.s], self.grids.sampling[step.s - 1]
+        call = Call(z[None], t, ("",), (None,), inflated=step.inflated, control=step.inflated)
+        return self.schedule.ddim(z, self._epsilon(call)[0], t, up)
+
+    def _nps(self, step: Nps, z: Tensor) -> Tensor:
+        """Eq. 4: the instances' noises on the fused latents and ñ in the background, then one DDIM step.
+
+        The unconditional branch knows neither caption nor mask, so one pass serves all instances.
+        """
+        t = self.grids.sampling[step.s]
+        unguided = self._unguided(z, t)
+        n = self._background_noise(t) * self._m_background
+        for items in self._groups():
+            part = z.expand(len(items), *z.shape)
+            guided = self._guided(part, t, step.s, items, step.modulated, unguided)
+            n = n + (guided * self.masks[items.start : items.stop]).sum(0)
+        return self.schedule.ddim(z, n, t, self.grids.before(step.s))
+
+    def _background_noise(self, t: int) -> Tensor:
+        """ñ = ε(z̃_t, c_∅, t) without e; it depends on t alone, so each is computed once."""
+        if t not in self._background:
+            call = Call(self.inverted[t][None], t, ("",), (None,), control=False)
+            self._background[t] = self._epsilon(call)[0]
+        return self._background[t]
+
+    def _guided(self, z: Tensor, t: int, s: int, items: range, modulated: bool, unguided: Tensor | None) -> Tensor:
+        """Classifier-free guidance for some instances: [m, N, C, h, w] latents to noise.
+
+        Args:
+            unguided: [N, C, h, w], the unconditional noise if it is the same for all, else it is computed here.
+        """
+        extra = 0 if unguided is not None else len(items)
+        instances = tuple(i if modulated else None for i in items)
+        captions = tuple(self.edits.captions[i] for i in items)
+        modulation = self.edits.modulation(s, t, len(self.grids.sampling), items, extra) if modulated else None
+        call = Call(
+            torch.cat([z, z[:extra]]),
+            t,
+            captions + ("",) * extra,
+            instances + (None,) * extra,
+            modulation,
+        )
+        epsilon = self._epsilon(call)
+        guided = epsilon[: len(items)]
+        base = epsilon[len(items) :] if unguided is None else unguided
+        scale = torch.tensor([self.edits.guidance[i] for i in items], device=base.device).view(-1, 1, 1, 1, 1)
+        return base + scale * (guided - base)
+
+    def _unguided(self, z: Tensor, t: int) -> Tensor:
+        return self._epsilon(Call(z[None], t, ("",), (None,)))[0]
+
+    def _epsilon(self, call: Call) -> Tensor:
+        return self.schedule.epsilon(self.denoiser.output(call, self.conditions), call.z, call.t)
+
+    def _groups(self) -> list[range]:
+        count = len(self.masks)
+        return [range(i, min(i + self.edits.per_forward, count)) for i in range(0, count, self.edits.per_forward)]
+
+
+def _check_finite(z: Tensor, where: str) -> None:
+    if not bool(torch.isfinite(z).all()):
+        raise EngineError(
+            f"the latents are no longer finite after {where}",
+            expected="finite numbers",
+            fix="Use precision fp32, or a lower guidance",
+        )

@@ -1,0 +1,210 @@
+"""Attention of inflated networks, as diffusers attention processors."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mive.attention.dense_diffusion import (
+    DenseDiffusion,
+    dense_diffusion_cross,
+    dense_diffusion_self,
+)
+from mive.attention.flow import flow_attention
+from mive.attention.ipr import IprStrength, ipr_attention
+from mive.attention.kernels import IprAttention, kernels_for
+from mive.attention.roles import TokenRoles
+from mive.attention.tiles import MAX_KEYS
+from mive.errors import EngineError
+from mive.networks.unet.frames import FrameContext, StartToken
+
+SelfAttentionMode = Literal["all", "frame"]
+
+_PROBABILITIES_PER_CHUNK = 2**25
+"""Cross-attention probabilities held at once when they are modulated: 128 MiB in float32."""
+
+
+class SelfAttentionProcessor:
+    """Self-attention over all N·n tokens of an item, then flow-guided attention.
+
+    Args:
+        context: the network's context.
+        mode: "all" attends over all frames of an item, "frame" within each frame, as stock.
+        guided: whether DenseDiffusion and flow-guided attention apply (the U-Net) or not (the
+            ControlNet).
+    """
+
+    def __init__(self, context: FrameContext, mode: SelfAttentionMode, guided: bool) -> None:
+        self.context, self.mode, self.guided = context, mode, guided
+
+    def __call__(self, attn: Any, hidden_states: Tensor, **_: Any) -> Tensor:
+        """hidden_states [B·N, n, C] to the same shape."""
+        frames = self.context.inputs.frames if self.mode == "all" else 1
+        q, k, v = (_heads(project(hidden_states), attn.heads, frames) for project in (attn.to_q, attn.to_k, attn.to_v))
+        h = F.scaled_dot_product_attention(q, k, v)
+        if self.guided:
+            h = self._dense_diffusion(q, k, v, h)
+            h = self._flow(q, k, h)
+        return _project_out(attn, h, hidden_states)
+
+    def _dense_diffusion(self, q: Tensor, k: Tensor, v: Tensor, h: Tensor) -> Tensor:
+        modulation, items = self.context.inputs.modulation, self.context.items
+        if not isinstance(modulation, DenseDiffusion) or not items:
+            return h
+        masks = _masks(self.context)[items].flatten(2).to(q.device)
+        h = h.clone()
+        h[items] = dense_diffusion_self(q[items], k[items], v[items], masks, modulation)
+        return h
+
+    def _flow(self, q: Tensor, k: Tensor, h: Tensor) -> Tensor:
+        inputs = self.context.inputs
+        trajectories = inputs.trajectories.get(self.context.size)
+        if trajectories is None or inputs.flow_attention == "none":
+            return h
+        kernels = kernels_for(q.device)
+        attend = kernels.flow_attention if kernels else flow_attention
+        if inputs.flow_attention == "old_qk":
+            return attend(q, k, h, trajectories.to(q.device))
+        return attend(h, h, h, trajectories.to(q.device))
+
+
+class CrossAttentionProcessor:
+    """Cross-attention to the item's caption, modulated inside and outside its mask.
+
+    Args:
+        context: the network's context.
+        layer: name for measurements.
+        guided: whether IPR and DenseDiffusion apply (the U-Net) or not (the ControlNet).
+    """
+
+    def __init__(self, context: FrameContext, layer: str, guided: bool) -> None:
+        self.context, self.layer, self.guided = context, layer, guided
+
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
+        """hidden_states [B·N, n, C] and captions [B or B·N, L, d] to hidden_states' shape."""
+        rows = len(hidden_states) // len(encoder_hidden_states)
+        q = _heads(attn.to_q(hidden_states), attn.heads, rows)
+        k = _heads(attn.to_k(encoder_hidden_states), attn.heads, 1)
+        v = _heads(attn.to_v(encoder_hidden_states), attn.heads, 1)
+        strength = self._unmeasured_ipr()
+        kernels = kernels_for(q.device) if strength and k.shape[2] <= MAX_KEYS else None
+        if strength and kernels:
+            h = self._redistribute(kernels.ipr_attention, strength, q, k, v, rows)
+            return _project_out(attn, h, hidden_states)
+        h = F.scaled_dot_product_attention(q, k, v)
+        if self.guided and (self.context.items or self.context.inputs.start_tokens is not None):
+            h = self._guide(q, k, v, h, rows)
+        return _project_out(attn, h, hidden_states)
+
+    def _unmeasured_ipr(self) -> IprStrength | None:
+        """IPR's strength, where IPR is all that this layer has to do."""
+        inputs = self.context.inputs
+        if not self.guided or not self.context.items or inputs.start_tokens is not None:
+            return None
+        return inputs.modulation if isinstance(inputs.modulation, IprStrength) else None
+
+    def _redistribute(
+        self, kernel: IprAttention, strength: IprStrength, q: Tensor, k: Tensor, v: Tensor, rows: int
+    ) -> Tensor:
+        """Attention of all items, modulated or not, in one launch; [R, heads, ., d] to q's shape."""
+        masks = _masks(self.context).to(q.device)
+        others = [item for item in range(len(masks)) if item not in self.context.items]
+        if others:
+            masks = masks.clone()
+        for item in others:
+            # The kernel leaves rows without an instance alone.
+            masks[item] = False
+        frames = _per_frame(q, rows, self.context.inputs.frames).flatten(0, 1)
+        h = kernel(frames, k, v, masks.flatten(2).flatten(0, 1), _roles(self.context), strength)
+        return _per_row(h, rows, q)
+
+    def _guide(self, q: Tensor, k: Tensor, v: Tensor, h: Tensor, rows: int) -> Tensor:
+        """Measure and modulate; all [R, heads, ., d], h and the result with F·n tokens."""
+        frames = self.context.inputs.frames
+        like, captions = h, frames // rows
+        q, h = (_per_frame(x, rows, frames) for x in (q, h))
+        k, v = k[::captions], v[::captions]
+        self._measure(q, k)
+        for item in self.context.items:
+            h[item] = self._modulate(item, q[item], k[item], v[item])
+        return _per_row(h.flatten(0, 1), rows, like)
+
+    def _modulate(self, item: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """One item: q [N, heads, n, d], k and v [heads, L, d] to h [N, heads, n, d]."""
+        modulation, device = self.context.inputs.modulation, q.device
+        masks = _masks(self.context)[item].flatten(1).to(device)
+        roles = _roles(self.context).rows(torch.tensor([item])).to(device)
+        chunk = max(1, _PROBABILITIES_PER_CHUNK // (q[0, ..., 0].numel() * k.shape[1]))
+        h = torch.empty_like(q)
+        for first in range(0, len(q), chunk):
+            frames = slice(first, first + chunk)
+            inputs = (q[frames], k[None], v[None], masks[frames], roles)
+            if isinstance(modulation, DenseDiffusion):
+                h[frames] = dense_diffusion_cross(*inputs, modulation)
+            elif modulation is not None:
+                strength = modulation.rows(torch.tensor([item])).to(device)
+                h[frames] = ipr_attention(*inputs, strength)
+        return h
+
+    def _measure(self, q: Tensor, k: Tensor) -> None:
+        """Report the start token of the modulated items, or of all; q [B, N, heads, n, d]."""
+        inputs = self.context.inputs
+        if inputs.start_tokens is None:
+            return
+        items = self.context.items or list(range(len(q)))
+        start = torch.stack(
+            [
+                ((frame.float() @ k[item].float().mT) * q.shape[-1] ** -0.5).softmax(-1)[..., 0]
+                for item in items
+                for frame in q[item]
+            ]
+        )
+        inputs.start_tokens.append(StartToken(self.layer, float(start.mean()), float(start.min())))
+
+
+def _heads(x: Tensor, heads: int, frames: int) -> Tensor:
+    """[R·F, n, heads·d] to [R, heads, F·n, d]."""
+    rows = torch.unflatten(x, 0, (-1, frames)).flatten(1, 2)
+    return torch.unflatten(rows, 2, (heads, -1)).transpose(1, 2)
+
+
+def _per_frame(x: Tensor, rows: int, frames: int) -> Tensor:
+    """[R, heads, F·n, d] with F = ``rows`` to [B, N, heads, n, d]."""
+    split = torch.unflatten(x, 2, (rows, -1)).transpose(1, 2).flatten(0, 1)
+    return torch.unflatten(split, 0, (-1, frames))
+
+
+def _per_row(h: Tensor, rows: int, like: Tensor) -> Tensor:
+    """[B·N, heads, n, d] back to [R, heads, F·n, d] with F = ``rows``, the shape of ``like``."""
+    return torch.unflatten(h, 0, (-1, rows)).transpose(1, 2).reshape(like.shape)
+
+
+def _project_out(attn: Any, h: Tensor, like: Tensor) -> Tensor:
+    """[R, heads, F·n, d] through the output projection to [R·F, n, C]."""
+    merged = h.transpose(1, 2).flatten(2).reshape(len(like), like.shape[1], -1)
+    projected: Tensor = attn.to_out[1](attn.to_out[0](merged))
+    return projected
+
+
+def _masks(context: FrameContext) -> Tensor:
+    masks = context.inputs.masks.get(context.size)
+    if masks is None:
+        raise EngineError(
+            f"no masks at attention size {context.size}",
+            expected=f"bool masks [B, N, h, w] at it, got sizes {sorted(context.inputs.masks)}",
+            fix="build them with mask_pyramid and attention_sizes",
+        )
+    return masks
+
+
+def _roles(context: FrameContext) -> TokenRoles:
+    if context.inputs.roles is None:
+        raise EngineError(
+            "attention is to be modulated, but the roles of the tokens are unknown",
+            expected="FrameInputs.roles",
+            fix="pass the roles that encode_captions returns",
+        )
+    return context.inputs.roles

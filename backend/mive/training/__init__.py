@@ -1,1 +1,0 @@
-"""Training of the `tiny` bundle from nothing: ``python -m mive.training all --work DIR``."""
