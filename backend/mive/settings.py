@@ -96,7 +96,7 @@ class ResolvedSettings(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _check_grids(self.steps, self.inversion_steps)
-        _check_windows(self.window, self.overlap)
+        check_windows(self.window, self.overlap)
         return self
 
     def guidance_of(self, own: float | None = None) -> float:
@@ -195,7 +195,7 @@ class Settings(Model):
     def _consistent(self) -> Self:
         _check_grids(*self._step_counts())
         if self.window is not None and self.overlap is not None:
-            _check_windows(self.window, self.overlap)
+            check_windows(self.window, self.overlap)
         return self
 
     def resolved(self, defaults: Mapping[str, object]) -> ResolvedSettings:
@@ -286,8 +286,8 @@ def _check_grids(steps: int, inversion_steps: int) -> None:
         )
 
 
-def _check_windows(window: int, overlap: int) -> None:
-    """Neighbouring windows must advance."""
+def check_windows(window: int, overlap: int) -> None:
+    """Refuses windows that do not advance; for validators."""
     if overlap >= window:
         reject(
             f"an overlap of {overlap} frames is not smaller than the window of {window}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +13,24 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 
+Filter = Literal["none", "area", "cubic"]
+
+_FLAGS: Final = {"area": cv2.INTER_AREA, "cubic": cv2.INTER_CUBIC}
+
+
+def resize_filter(size: Size, target: Size) -> Filter:
+    """What brings a picture of one (height, width) to another."""
+    if size == target:
+        return "none"
+    return "area" if size[0] * size[1] > target[0] * target[1] else "cubic"
+
+
 def model_frame(frame: Pixels, size: Size) -> Pixels:
-    """A frame [H, W, 3] in 0..1 at the model's (height, width)."""
-    if frame.shape[:2] == size:
+    """A frame [H, W, 3] in 0..1 at the model's (height, width), by `resize_filter`."""
+    chosen = resize_filter((frame.shape[0], frame.shape[1]), size)
+    if chosen == "none":
         return frame
-    smaller = frame.shape[0] * frame.shape[1] > size[0] * size[1]
-    flags = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    resized = cv2.resize(frame, (size[1], size[0]), interpolation=flags)
+    resized = cv2.resize(frame, (size[1], size[0]), interpolation=_FLAGS[chosen])
     return np.asarray(np.clip(resized, 0, 1), np.float32)
 
 

@@ -1,0 +1,78 @@
+"""From frames of the clip to the pictures of views, and back to the clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mive.editing.framing.values import View
+from mive.media import Coverage, Pixels, inward_feather, paste, to_float
+from mive.media.sizes import model_frame
+
+Floats = npt.NDArray[np.float32]
+
+
+def to_model(frame: Pixels, view: View, index: int) -> Floats:
+    """What the model sees of frame ``index`` of the clip.
+
+    The box is cut out and resized, by area where it becomes smaller and bicubically where it becomes larger (see
+    `mive.media.sizes.resize_filter`).
+
+    Args:
+        frame: [H, W, 3] of the clip in any depth; float is clipped to 0..1.
+
+    Returns:
+        [h, w, 3] in 0..1 of the view's model size.
+
+    Raises:
+        IndexError: the frame is none of the view's.
+    """
+    return model_frame(np.clip(to_float(frame[view.box(index).slices]), 0, 1), view.model_size)
+
+
+def to_clip(decoded: Floats, view: View) -> Floats:
+    """What came of a picture of the view's model size, [h, w, 3] in 0..1, at the size of its box.
+
+    The way back of `to_model`, by the same choice of filter.
+    """
+    return model_frame(decoded, (view.height, view.width))
+
+
+def paste_views(
+    source: Pixels,
+    edits: Iterable[tuple[View, Floats]],
+    mattes: Coverage,
+    ids: Sequence[int],
+    index: int,
+    feather: float = 0.0,
+) -> Pixels:
+    """One frame with what came of its views inside the mattes of their instances, all else as it was.
+
+    Mattes are net: what lies on top has taken its share from what lies below (see `mive.media.Mattes`). So the order of
+    the request's layers is in them, and views must not be pasted over one another, which would let the upper ones
+    take twice. They are mixed by their shares, whatever their order, and pasted once, which rounds once.
+
+    Args:
+        source: [H, W, 3] in any depth.
+        edits: views with frame ``index`` of their decoded pictures, [h, w, 3] in 0..1.
+        mattes: [M, H, W] of this frame, at the clip's size.
+        ids: of the M instances.
+        index: the frame's, in the clip.
+        feather: the soft edge inside the mattes, in pixels of the clip.
+
+    Returns:
+        [H, W, 3] of the source's type.
+    """
+    mixed = np.zeros(source.shape, np.float32)
+    covered = np.zeros(source.shape[:2], np.float32)
+    for view, decoded in edits:
+        box = view.box(index).slices
+        own = mattes[[ids.index(identity) for identity in view.instances]][:, *box].sum(0)
+        covered[box] += own
+        # The first to cover a pixel has a share of exactly 1 of 0, so it arrives unchanged.
+        share = np.divide(own, covered[box], out=np.zeros_like(own), where=covered[box] > 0)
+        mixed[box] += (to_clip(decoded, view) - mixed[box]) * share[..., None]
+    alpha = np.clip(covered, 0, 1)
+    return paste(source, mixed, inward_feather(alpha, feather) if feather else alpha)
