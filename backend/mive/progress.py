@@ -13,7 +13,7 @@ class Progress:
     """How far an edit is.
 
     Attributes:
-        stage: "load", "conditions" (with sketches), "inversion", "sampling" or "write".
+        stage: "load", "conditions" (with sketches), "inversion", "sampling", "write" or "mattes" (reading them).
         done, total: steps of this stage, over all windows.
         window, windows: the window that is running (from 1), and how many there are.
     """

@@ -99,7 +99,7 @@ def test_help_is_quick_because_it_loads_nothing_heavy() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
-@pytest.mark.parametrize("command", ["edit", "render-again", "score", "demo", "doctor"])
+@pytest.mark.parametrize("command", ["edit", "frame", "render-again", "score", "demo", "doctor"])
 def test_every_command_has_help(mive: Run, command: str) -> None:
     done = mive(command, "--help")
     assert done.code == 0

@@ -13,6 +13,7 @@ from mive.cli.dataset import dataset
 from mive.cli.demo import demo
 from mive.cli.doctor import doctor
 from mive.cli.edit import edit
+from mive.cli.frame import frame
 from mive.cli.jobs import cancel, jobs
 from mive.cli.plugin import plugin
 from mive.cli.render import render
@@ -34,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(short_help="Edit the instances of a clip.")(edit)
+app.command(short_help="Show what the model would see of a clip.")(frame)
 app.command(short_help="Edit the instances of a clip at a server.")(render)
 app.command(short_help="List your jobs at a server.")(jobs)
 app.command(short_help="Watch a job at a server, and fetch its frames.")(watch)

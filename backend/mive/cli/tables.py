@@ -1,4 +1,4 @@
-"""Scores as tables for people."""
+"""Scores and views as tables for people."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from mive.editing.framing import Framing
     from mive.evaluate.metrics.report import Scores
 
 _MEANINGS: Final = {
@@ -36,6 +37,27 @@ def show_scores(scores: Scores) -> None:
     console.print(each)
     for note in scores.notes:
         console.print(note, markup=False)
+
+
+def show_views(framing: Framing) -> None:
+    """All views on stdout, with a line between windows."""
+    table = Table("frames", "instances", "box", "at", "model", "scale")
+    for frames, views in framing.windows():
+        for view in views:
+            first, last = view.box(frames.first), view.box(frames.last)
+            where = f"{first.left},{first.top}" + ("" if view.still else f" … {last.left},{last.top}")
+            table.add_row(
+                str(frames),
+                ", ".join(map(str, view.instances)),
+                "whole frame" if framing.is_whole(view) else f"{view.width}x{view.height}",
+                where,
+                f"{view.model_width}x{view.model_height}",
+                f"{view.scale:.2f}",
+            )
+        if not views:
+            table.add_row(str(frames), "none", "", "", "", "")
+        table.add_section()
+    Console(highlight=False).print(table)
 
 
 def _number(value: float | None) -> str:

@@ -20,6 +20,7 @@ _STAGES: Final = {
     "send": "sending",
     "room": "waiting for room in the queue",
     "load": "loading the model",
+    "mattes": "reading mattes",
     "conditions": "depth and motion",
     "inversion": "inverting the source",
     "sampling": "editing",

@@ -51,17 +51,17 @@ def contact_sheet(
         captions: a line of text for each of the M instances, drawn in its matte's colour.
     """
     rows = (
-        _strip([_small(frame) for frame in source]),
-        _strip([_tinted(frame, matte) for frame, matte in zip(source, mattes, strict=True)]),
-        _strip([_small(frame) for frame in edited]),
+        strip([small(frame) for frame in source]),
+        strip([tinted(frame, matte) for frame, matte in zip(source, mattes, strict=True)]),
+        strip([small(frame) for frame in edited]),
     )
     # A frame or two are narrower than the words.
     narrowest = max(_text_width(text) for text in captions) + 3 * _GAP + _LINE
     width = max(rows[0].shape[1], narrowest)
-    legend = [_label(text, width, COLOURS[i % len(COLOURS)]) for i, text in enumerate(captions)]
-    parts = [_label("source", width), rows[0], _label("mattes", width), rows[1], *legend]
-    parts += [_label("edited", width), rows[2], _blank(_GAP, width)]
-    return np.vstack([_widen(part, width) for part in parts])
+    legend = [label(text, width, COLOURS[i % len(COLOURS)]) for i, text in enumerate(captions)]
+    parts = [label("source", width), rows[0], label("mattes", width), rows[1], *legend]
+    parts += [label("edited", width), rows[2], _blank(_GAP, width)]
+    return np.vstack([widen(part, width) for part in parts])
 
 
 def write_sheet(path: Path, sheet: Image) -> None:
@@ -78,20 +78,21 @@ def write_sheet(path: Path, sheet: Image) -> None:
         raise output_error(error, path) from error
 
 
-def _small(frame: Pixels) -> Image:
+def small(frame: Pixels, side: int = _CELL) -> Image:
+    """The frame in 8 bits, its longer side ``side`` pixels."""
     picture = to_depth(frame, "u8")
     height, width = picture.shape[:2]
-    scale = _CELL / max(height, width)
+    scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(picture, size, interpolation=_filter(scale)), np.uint8)
 
 
-def _tinted(frame: Pixels, matte: Coverage) -> Image:
-    """The frame in grey under the mattes in their colours."""
-    small = _small(frame)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+def tinted(frame: Pixels, matte: Coverage, side: int = _CELL) -> Image:
+    """The frame in grey under the mattes in their colours, its longer side ``side`` pixels."""
+    shown = small(frame, side)
+    grey = cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
     picture = np.repeat(grey * 0.6 + 80, 3, axis=2)
-    size = (small.shape[1], small.shape[0])
+    size = (shown.shape[1], shown.shape[0])
     scale = size[0] / matte.shape[2]
     for place, layer in enumerate(matte):
         share = cv2.resize(layer, size, interpolation=_filter(scale))[..., None].clip(0, 1)
@@ -105,21 +106,21 @@ def _filter(scale: float) -> int:
     return cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
 
 
-def _strip(cells: Sequence[Image]) -> Image:
+def strip(cells: Sequence[Image]) -> Image:
     """Cells side by side, with a gap around each."""
     gap = _blank(cells[0].shape[0], _GAP)
     return np.hstack([gap, *(part for cell in cells for part in (cell, gap))])
 
 
-def _label(text: str, width: int, colour: tuple[int, int, int] | None = None) -> Image:
-    """A line of text, behind a patch of its matte's colour where it has one."""
-    strip = _blank(_LINE, width)
+def label(text: str, width: int, colour: tuple[int, int, int] | None = None) -> Image:
+    """A line of text for a sheet, behind a patch of its matte's colour where it has one."""
+    line = _blank(_LINE, width)
     start = _GAP
     if colour is not None:
-        cv2.rectangle(strip, (start, 7), (start + _LINE - 8, _LINE - 7), colour, cv2.FILLED)
+        cv2.rectangle(line, (start, 7), (start + _LINE - 8, _LINE - 7), colour, cv2.FILLED)
         start += _LINE
-    cv2.putText(strip, text, (start, _LINE - 10), _FONT, _SIZE, _INK, 1, cv2.LINE_AA)
-    return strip
+    cv2.putText(line, text, (start, _LINE - 10), _FONT, _SIZE, _INK, 1, cv2.LINE_AA)
+    return line
 
 
 def _text_width(text: str) -> int:
@@ -130,5 +131,6 @@ def _blank(height: int, width: int) -> Image:
     return np.full((height, width, 3), _PAPER, np.uint8)
 
 
-def _widen(part: Image, width: int) -> Image:
+def widen(part: Image, width: int) -> Image:
+    """The part with paper at its right, as wide as the sheet."""
     return np.hstack([part, _blank(part.shape[0], width - part.shape[1])])

@@ -111,6 +111,24 @@ def open_mattes(
     return Mattes([instance.id for instance in instances], layers, frames, files)
 
 
+def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: Fit = "exact") -> list[int]:
+    """The ids that ID mattes hold in ``frames``, ascending; see `open_mattes`.
+
+    Raises:
+        MatteError: the mattes cannot be read or do not fit, or hold nothing but background.
+    """
+    shared = _Fitted(IdTrack(Path(path), "mattes"), info, frames, fit, smooth=False)
+    found = sorted(_ids_in(shared, frames))
+    if not found:
+        raise MatteError(
+            f"{path} is all background (frames {frames.first}-{frames.last})",
+            expected="ID mattes: a pixel's value is its instance's id",
+            fix="Check that they are the right mattes and the right frames",
+            field="mattes",
+        )
+    return found
+
+
 class _Fitted:
     """A track addressed by the clip's frame numbers and brought to the clip's size."""
 
@@ -164,15 +182,20 @@ def _selector(shared: _Fitted, identity: int) -> Callable[[int], Coverage]:
     return lambda index: (shared.read(index) == identity).astype(np.float32)
 
 
-def _require_ids(shared: _Fitted, wanted: Sequence[int], frames: FrameRange) -> None:
+def _ids_in(shared: _Fitted, frames: FrameRange) -> set[int]:
     # All frames are read, not only up to the last id, so that a bad one shows before the edit.
     found: set[int] = set()
     for index in range(frames.first, frames.last + 1):
         found.update(np.flatnonzero(np.bincount(shared.read(index).ravel())).tolist())
+    return found - {0}
+
+
+def _require_ids(shared: _Fitted, wanted: Sequence[int], frames: FrameRange) -> None:
+    found = _ids_in(shared, frames)
     missing = [identity for identity in wanted if identity not in found]
     if not missing:
         return
-    there = ", ".join(map(str, sorted(found - {0}))) or "none, it is all background"
+    there = ", ".join(map(str, sorted(found))) or "none, it is all background"
     raise MatteError(
         f"Instance {', '.join(map(str, missing))} never occurs in {shared.track.path} "
         f"(frames {frames.first}-{frames.last})",

@@ -123,6 +123,11 @@ def read_layout(folders: Mapping[str, Path]) -> Layout:
     return layout
 
 
+def find_layout(folder: Path) -> Layout:
+    """The layout of the bundle in a folder; see `read_layout`."""
+    return read_layout({part: find_part(folder, part) for part in ("unet", "controlnet", "vae", "text_encoder")})
+
+
 def bundle_defaults(folder: Path) -> dict[str, object]:
     """A bundle's default settings for :meth:`mive.request.Settings.resolved`; loads no network.
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from mive._validation import Model, Number, reject
+from mive.editing.windows import make_windows
 from mive.media.sizes import Size, model_size
-from mive.request import FrameRange
+from mive.networks.bundle_layout import Layout
+from mive.request import FrameRange, ResolvedSettings
 from mive.settings import OVERLAP, WINDOW, Count, Index, Pixels, check_windows
 
 Kind = Literal["whole", "close"]
@@ -44,6 +46,25 @@ class FramingRule(Model):
     model_size: Pixels = Field(description="the short side of whole frames, and the square root of a view's area")
     multiple: Count = Field(description="the pixels that the sides of a view's picture are a multiple of")
     cell: Count = Field(description="the pixels of a latent, along each side")
+
+    @classmethod
+    def of(cls, settings: ResolvedSettings, layout: Layout, **more: Any) -> Self:
+        """The rule for the settings of an edit and the networks of a bundle.
+
+        Args:
+            more: of the fields framing, context and closest, those that are not the defaults.
+
+        Raises:
+            RequestError: one of them is wrong.
+        """
+        return cls(
+            window=settings.window,
+            overlap=settings.overlap,
+            model_size=settings.model_size,
+            multiple=layout.latent_multiple,
+            cell=layout.latent_factor,
+            **more,
+        )
 
     @model_validator(mode="after")
     def _advances(self) -> Self:
@@ -118,6 +139,13 @@ class Framing(Model):
     instances: tuple[Count, ...] = Field(description="the ids of the instances that are edited, ascending")
     rule: FramingRule = Field(description="what decided the views besides the mattes")
     views: tuple[View, ...] = Field(description="the views, by their first frame, then by their instances")
+
+    def windows(self) -> list[tuple[FrameRange, tuple[View, ...]]]:
+        """All windows of frames that are edited together, each with its views, of which there may be none."""
+        planned = make_windows(len(self.frames), self.rule.window, self.rule.overlap)
+        starts = [(self.frames.first + window.first, window.length) for window in planned]
+        ranges = [FrameRange(first, first + length - 1) for first, length in starts]
+        return [(frames, tuple(view for view in self.views if view.frames == frames)) for frames in ranges]
 
     def digest(self) -> str:
         """SHA-256 (hex) of all fields; the same on every machine."""

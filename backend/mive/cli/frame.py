@@ -1,0 +1,184 @@
+"""``mive frame``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mive.cli.options import (
+    BundleOption,
+    ClipArgument,
+    EditOption,
+    FramesOption,
+    MatteFitOption,
+    MatteOption,
+    MattesOption,
+    RequestOption,
+    SetOption,
+    by_id,
+)
+from mive.console.ending import say_json, say_warnings
+from mive.console.options import JsonOption, QuietOption
+from mive.console.progress import shown
+from mive.errors import OutputError, RequestError
+
+if TYPE_CHECKING:
+    from mive.cli.flags import Flags
+    from mive.editing.framing import Framing, FramingRule
+    from mive.media import Clip, Mattes
+    from mive.media.mattes import Fit
+    from mive.progress import Report
+    from mive.request import EditRequest, FrameRange
+
+
+def frame(
+    clip: ClipArgument = None,
+    mattes: MattesOption = None,
+    edit: EditOption = None,
+    matte: MatteOption = None,
+    frames: FramesOption = None,
+    bundle: BundleOption = None,
+    set_: SetOption = None,
+    matte_fit: MatteFitOption = None,
+    request: RequestOption = None,
+    framing: Annotated[
+        str | None, typer.Option(metavar="whole|close", help="Whole frames, or where the mattes are. [default: close]")
+    ] = None,
+    context: Annotated[
+        float | None, typer.Option(metavar="N", help="The sides of a view by those of its instance. [default: 2.2]")
+    ] = None,
+    closest: Annotated[
+        float | None, typer.Option(metavar="N", help="The most model pixels to a pixel of CLIP. [default: 4]")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="The views drawn over CLIP: NAME.png is a sheet with a row for each window; else as in mive edit.",
+        ),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show what the model would see of a clip: where it would look, how closely, and what it would miss.
+
+    Without --edit it is about all instances that the mattes hold. "mive edit" sees whole frames so far, which is
+    --framing whole.
+    """
+    from mive.cli.flags import Flags, whole_request
+    from mive.editing.framing import find_losses, frame_shot, measure
+    from mive.media import open_clip, open_mattes
+    from mive.progress import Progress
+
+    flags = Flags(
+        clip, mattes, tuple(edit or ()), tuple(matte or ()), (), frames, bundle,
+        None, None, matte_fit, tuple(set_ or ()),
+    )  # fmt: skip
+    whole = whole_request(_with_all(flags) if request is None else flags, request)
+    rule, fit = _rule(whole, {"framing": framing, "context": context, "closest": closest})
+    source = open_clip(whole.clip)
+    span = _span(source, whole.frames)
+    read = open_mattes(whole.mattes, whole.instances, source.info, span, fit)
+    if out is not None:
+        _require_apart(out, [*source.info.files, *read.files])
+    with shown(quiet) as report:
+        extents = measure(read, lambda done, total: report(Progress("mattes", done, total)))
+        found = frame_shot(extents, rule)
+        warnings = [loss.sentence for loss in find_losses(found, extents)]
+        if out is not None:
+            warnings += _draw(out, source, read, found, report)
+    if json:
+        say_json({**found.model_dump(mode="json"), "digest": found.digest(), "warnings": warnings, "out": out})
+        return
+    from mive.cli.tables import show_views
+
+    say_warnings(warnings)
+    show_views(found)
+    if out is not None:
+        print(f"{out}: the views over the clip")
+
+
+def _with_all(flags: Flags) -> Flags:
+    """The flags with an edit of every instance that their mattes hold, where they name none."""
+    from mive.media import open_clip
+    from mive.media.mattes import ids_in
+    from mive.request import FrameRange
+
+    if flags.edit or flags.clip is None:
+        return flags
+    ids = {number for number, _ in by_id("--matte", flags.matte, "PATH")}
+    if flags.mattes is not None:
+        source = open_clip(flags.clip)
+        span = _span(source, None if flags.frames is None else FrameRange.parse(flags.frames))
+        ids.update(ids_in(flags.mattes, source.info, span, "fit" if flags.matte_fit == "fit" else "exact"))
+    if not ids:
+        raise RequestError(
+            "nothing says where the instances are",
+            expected="ID mattes, or a matte for each instance",
+            fix="Add --mattes PATH, or --matte ID=PATH",
+        )
+    return replace(flags, edit=tuple(f"{number}=instance {number}" for number in sorted(ids)))
+
+
+def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, Fit]:
+    """The rule for a request's bundle and settings, and how mattes are to fit."""
+    from mive.editing.framing import FramingRule
+    from mive.networks.bundle_files import find_bundle
+    from mive.networks.bundle_layout import bundle_defaults, find_layout
+
+    folder = find_bundle(request.bundle)
+    settings = request.settings.resolved(bundle_defaults(folder))
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return FramingRule.of(settings, find_layout(folder), **chosen), settings.matte_fit
+
+
+def _span(clip: Clip, wanted: FrameRange | None) -> FrameRange:
+    """The frames that a request is about, which the clip has."""
+    from mive.request import FrameRange
+
+    span = wanted or FrameRange(0, clip.info.frames - 1)
+    clip.read(span)
+    return span
+
+
+def _is_sheet(out: Path) -> bool:
+    from mive.media.pattern import parse_pattern
+
+    return out.suffix.lower() == ".png" and parse_pattern(out.name) is None
+
+
+def _require_apart(out: Path, inputs: list[Path]) -> None:
+    """Refuses an output that is an input, a folder of one, or a pattern that fits one."""
+    from mive.media.pattern import parse_pattern
+
+    place, pattern = out.resolve(), parse_pattern(out.name)
+    for file in (path.resolve() for path in inputs):
+        fits = pattern is not None and file.name.startswith(pattern.head) and file.name.endswith(pattern.tail)
+        if place in (file, file.parent) or (fits and place.parent == file.parent):
+            raise OutputError(
+                f"{out} would be written over {file} or beside it, which is read",
+                expected="an output apart from the clip and its mattes",
+                fix="Choose another name or folder for the output",
+            )
+
+
+def _draw(out: Path, clip: Clip, mattes: Mattes, framing: Framing, report: Report) -> list[str]:
+    """Draws the views; what comes back are the writer's warnings."""
+    from mive.evaluate.sheet import write_sheet
+    from mive.evaluate.view_sheet import drawn_frames, view_sheet
+    from mive.media import open_writer
+    from mive.progress import Progress
+
+    if _is_sheet(out):
+        write_sheet(out, view_sheet(clip, mattes, framing))
+        return []
+    with open_writer(out, clip.info, framing.frames) as writer:
+        for done, picture in enumerate(drawn_frames(clip, mattes, framing), 1):
+            writer.write(picture)
+            report(Progress("write", done, len(framing.frames)))
+    return writer.warnings
