@@ -115,3 +115,11 @@ def test_real_footage(mive: Run, shared: Callable[[str], Path], tmp_path: Path) 
 
 def _framing(said: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in said.items() if name in Framing.model_fields}
+
+
+def test_mattes_of_nothing_but_background(mive: Run, shot: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number:04}.png"), np.zeros((64, 96), np.uint8))
+    done = mive("frame", shot / "clip.mkv", "--mattes", tmp_path)
+    assert done.code == 3
+    assert "all background" in done.err

@@ -152,6 +152,32 @@ def test_a_fast_thing_is_followed_by_whole_pixels_and_a_slow_one_is_not() -> Non
     assert view.still
 
 
+def test_a_steady_thing_stays_in_the_middle_of_its_boxes() -> None:
+    boxes = {1: [square(100 + 50 * t, 50 + 20 * t, 40) for t in range(8)]}
+    (view,) = frame_shot(extents(boxes, 1280, 720), rule(window=8)).views
+    middles = [np.add(box[:2], box[2:]) / 2 for box in map(view.box, range(8))]
+    assert np.abs(np.diff(middles, axis=0) - (50, 20)).max() <= 1
+    assert np.abs(middles[0] - (120, 70)).max() <= 1
+
+
+@given(shots(), rules)
+def test_half_of_the_context_is_always_there(shot: tuple[Boxes, int, int], chosen: FramingRule) -> None:
+    where = extents(*shot)
+    for view in frame_shot(where, chosen).views:
+        for identity in view.instances:
+            m = where.ids.index(identity)
+            mattes = where.boxes[view.frames.first : view.frames.last + 1, m]
+            largest = (mattes[:, 2:] - mattes[:, :2]).max(axis=0)
+            room = np.floor(largest * (chosen.context - 1) / 4)
+            for index, matte in zip(view.frames.indices(), mattes, strict=True):
+                box, limit = view.box(index), (where.width, where.height)
+                for axis in (0, 1):
+                    wide = largest[axis] * chosen.context <= limit[axis]
+                    if matte[2] and wide:
+                        assert box[axis] <= max(matte[axis] - room[axis], 0)
+                        assert box[axis + 2] >= min(matte[axis + 2] + room[axis], limit[axis])
+
+
 def test_an_absent_instance_keeps_its_box_and_one_never_seen_has_none() -> None:
     boxes: Boxes = {1: [square(40, 40), None, None, square(280, 40)], 2: [None] * 4}
     (view,) = frame_shot(extents(boxes, 640, 360), rule()).views

@@ -18,8 +18,9 @@ def instance_boxes(mattes: Ints, frame: Size, context: float) -> Ints:
     """The box of one instance in each frame of a window: its matte and what is around it.
 
     All have the size of the largest matte times ``context``, as far as the frame goes, and hold the matte of their
-    frame. They stand still where at least half of the context around the matte remains then; else their centre is the
-    matte's, smoothed over time, and where the instance is absent on the straight line between where it was and will be.
+    frame with half of the context that the largest has around it. They stand still where that can be; else their centre
+    is the matte's, smoothed over time, and where the instance is absent on the straight line between where it was and
+    will be.
 
     Args:
         mattes: [N, 4] left, top, right, bottom; right 0 where the instance is absent, which is not in all frames.
@@ -34,18 +35,19 @@ def instance_boxes(mattes: Ints, frame: Size, context: float) -> Ints:
     limit = np.array(frame[::-1], np.int64)
     # Rounding first keeps 10 × 2.2 at 22.
     size = np.minimum(np.ceil(np.round(largest * context, 6)).astype(np.int64), limit)
+    room = (size - largest) // 4
+    low, high = np.maximum(low - room, 0), np.minimum(high + room, limit)
     union_low, union_high = low[there].min(axis=0), high[there].max(axis=0)
-    if (2 * (union_high - union_low) <= largest + size).all():
-        centres = np.broadcast_to((union_low + union_high) / 2, (len(mattes), 2))
-        return place(
-            centres, size, limit, np.broadcast_to(union_low, low.shape), np.broadcast_to(union_high, low.shape)
-        )
-    seen = (low + high)[there] / 2
+    if (union_high - union_low <= size).all():
+        shape = low.shape
+        centres = np.broadcast_to((union_low + union_high) / 2, shape)
+        return place(centres, size, limit, np.broadcast_to(union_low, shape), np.broadcast_to(union_high, shape))
+    seen = (mattes[:, :2] + mattes[:, 2:])[there] / 2
     frames = np.arange(len(mattes))
     centres = np.stack([_smooth(np.interp(frames, there, seen[:, axis])) for axis in (0, 1)], axis=1)
+    # An absent instance asks for nothing: any box of the size holds its own middle.
     absent = (mattes[:, 2] == 0)[:, None]
-    # An absent instance asks for nothing: any box of the size would hold a matte of no size at its centre.
-    middle = np.floor(centres).astype(np.int64)
+    middle = np.clip(np.floor(centres).astype(np.int64), 0, limit)
     return place(centres, size, limit, np.where(absent, middle, low), np.where(absent, middle, high))
 
 
@@ -66,5 +68,6 @@ def place(centres: npt.NDArray[np.float64], size: Ints, limit: Ints, low: Ints, 
 
 
 def _smooth(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    padded = np.pad(values, len(_SMOOTH) // 2, mode="edge")
+    # Motion goes on beyond both ends, so that a steady one is not changed.
+    padded = np.pad(values, len(_SMOOTH) // 2, mode="reflect", reflect_type="odd")
     return np.convolve(padded, _SMOOTH, mode="valid")

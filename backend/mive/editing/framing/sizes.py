@@ -45,7 +45,7 @@ def fit(wanted: Size, frame: Size, rule: FramingRule) -> Fit:
     whole = Fit(frame, rule.whole_size(width, height))
     least = max(whole.model[0] / height, whole.model[1] / width)
     steps = max(1, rule.model_size**2 // rule.multiple**2)
-    best: tuple[float, float, int, int] | None = None
+    best: tuple[float, int, int] | None = None
     chosen = whole
     for columns in range(1, steps + 1):
         model = (steps // columns * rule.multiple, columns * rule.multiple)
@@ -53,9 +53,8 @@ def fit(wanted: Size, frame: Size, rule: FramingRule) -> Fit:
         found = Fit(box, model)
         if box[0] > height or box[1] > width or found.scale < least or box[0] * box[1] > _MOST * height * width:
             continue
-        # Of equal scales the one that shows most around, then the smaller picture, then the squarer one.
-        room = min(box[0] / wanted[0], box[1] / wanted[1])
-        rank = (found.scale, room, -model[0] * model[1], -abs(model[0] - model[1]))
+        # Of equal scales the squarest picture, as models know it best, then the one that shows most.
+        rank = (found.scale, -abs(model[0] - model[1]), model[0] * model[1])
         if best is None or rank > best:
             best, chosen = rank, found
     return chosen
