@@ -73,15 +73,17 @@ def drawn(
         low, high = ((round(x * scale), round(y * scale)) for x, y in (box[:2], box[2:]))
         colour = COLOURS[ids.index(view.instances[0]) % len(COLOURS)]
         cv2.rectangle(picture, low, (high[0] - 1, high[1] - 1), colour, width)
-        _write(picture, f"{'+'.join(map(str, view.instances))} x{view.scale:.2f}", low, colour, side / 1000)
+        text = f"{'+'.join(map(str, view.instances))} x{view.scale:.2f}"
+        _write(picture, text, (low[0], low[1], high[1]), colour, side / 1000)
     return picture
 
 
-def _write(picture: Image, text: str, at: tuple[int, int], colour: tuple[int, int, int], size: float) -> None:
-    """White words on a colour, from the corner ``at`` on, or as near as they fit."""
+def _write(picture: Image, text: str, at: tuple[int, int, int], colour: tuple[int, int, int], size: float) -> None:
+    """White words on a colour, above a box or, where the frame ends there, below it; ``at`` is left, top and bottom."""
     size = max(size, 0.4)
     (width, height), below = cv2.getTextSize(text, _FONT, size, 1)
     left = max(0, min(at[0], picture.shape[1] - width))
-    top = max(0, min(at[1], picture.shape[0] - height - below))
+    above = at[1] - height - below
+    top = above if above >= 0 else max(0, min(at[2], picture.shape[0] - height - below))
     cv2.rectangle(picture, (left, top), (left + width, top + height + below), colour, cv2.FILLED)
     cv2.putText(picture, text, (left, top + height), _FONT, size, _INK, 1, cv2.LINE_AA)

@@ -88,8 +88,9 @@ def _connected(ids: list[int], touching: Iterable[tuple[int, int]]) -> list[list
 def _saved(group: Group, others: list[Group], rule: FramingRule) -> Floats:
     """What a joint view of a group with each of the others would save, [G]; negative where it costs more."""
     area = rule.model_size**2
-    hulls = _hull(np.stack([np.stack([group.hulls, other.hulls]) for other in others], axis=1))
-    wanted = (hulls[..., 2:] - hulls[..., :2]).max(axis=1).prod(axis=1)
+    theirs = np.stack([other.hulls for other in others])
+    low, high = np.minimum(theirs[..., :2], group.hulls[:, :2]), np.maximum(theirs[..., 2:], group.hulls[:, 2:])
+    wanted = (high - low).max(axis=1).prod(axis=1)
     finer = np.array([max(group.fit.scale, other.fit.scale) for other in others])
     one, other = _tokens(group, area), np.array([_tokens(other, area) for other in others])
     joint = np.maximum(wanted * finer**2 / area, np.maximum(one, other))

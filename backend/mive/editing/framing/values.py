@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -142,10 +143,12 @@ class Framing(Model):
 
     def windows(self) -> list[tuple[FrameRange, tuple[View, ...]]]:
         """All windows of frames that are edited together, each with its views, of which there may be none."""
+        by_first = defaultdict[int, list[View]](list)
+        for view in self.views:
+            by_first[view.frames.first].append(view)
         planned = make_windows(len(self.frames), self.rule.window, self.rule.overlap)
         starts = [(self.frames.first + window.first, window.length) for window in planned]
-        ranges = [FrameRange(first, first + length - 1) for first, length in starts]
-        return [(frames, tuple(view for view in self.views if view.frames == frames)) for frames in ranges]
+        return [(FrameRange(first, first + length - 1), tuple(by_first[first])) for first, length in starts]
 
     def digest(self) -> str:
         """SHA-256 (hex) of all fields; the same on every machine."""
