@@ -34,7 +34,7 @@ class Sample:
         rgb, rgba: FFmpeg's formats of frames that are decoded, and of those with alpha.
         lossless: FFmpeg's format in FFV1.
         lossy: what names of FFmpeg's YUV formats end with in other codecs.
-        host: the effect's word for it in what it says about images; None where it has none.
+        host: the effect's word for it in what it says about images; empty where it has none.
     """
 
     name: PixelFormat
@@ -46,7 +46,7 @@ class Sample:
     rgba: str
     lossless: str
     lossy: str
-    host: str | None
+    host: str
 
     @property
     def bits(self) -> int:
@@ -65,7 +65,7 @@ _FLOAT: Final = Sample(
 SAMPLES: Final = (
     Sample("u8", np.dtype("u1"), "u8", "u8", "uint8", "rgb24", "rgba", "bgr0", "", "byte"),
     Sample("u16", np.dtype("<u2"), "u16", "u16", "uint16", "rgb48le", "rgba64le", "gbrp16le", "10le", "short"),
-    replace(_FLOAT, name="half", dtype=np.dtype("<f2"), image="half", host=None),
+    replace(_FLOAT, name="half", dtype=np.dtype("<f2"), image="half", host=""),
     _FLOAT,
 )
 BY_NAME: Final = {sample.name: sample for sample in SAMPLES}
@@ -73,7 +73,7 @@ IN_MEMORY: Final = {sample.depth: sample for sample in SAMPLES}
 """Of those that are one type in memory, the last is that type."""
 
 INTEGERS: Final = tuple(sample for sample in SAMPLES if not sample.is_float)
-HOSTED: Final = {sample.host: sample for sample in SAMPLES if sample.host is not None}
+HOSTED: Final = {sample.host: sample for sample in SAMPLES if sample.host}
 
 
 def sample_of(dtype: DType) -> Sample:

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from numpy.typing import NDArray
 
-from mive.samples import HOSTED, DType
+from mive.samples import HOSTED, DType, sample_of
 from mive_bridge.messages import Refused
 
 Image = NDArray[Any]
@@ -105,9 +105,4 @@ def format_of(image: Image) -> Format:
     """The format of an image in memory."""
     channels = 1 if image.ndim == 2 else image.shape[2]
     components = next(name for name, count in COMPONENTS.items() if count == channels)
-    return Format(image.shape[1], image.shape[0], components, depth_of(image.dtype))
-
-
-def depth_of(dtype: DType) -> str:
-    """The word for a type of samples."""
-    return next(host for host, sample in HOSTED.items() if sample.dtype == dtype)
+    return Format(image.shape[1], image.shape[0], components, sample_of(image.dtype).host)

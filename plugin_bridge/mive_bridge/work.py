@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mive.errors import MediaError, MiveError, OutputError, RequestError
+from mive.samples import sample_of
 from mive_bridge.edit import Edit
 from mive_bridge.frames import FrameCache
-from mive_bridge.images import Format, depth_of
+from mive_bridge.images import Format
 from mive_bridge.masks import read_mask, write_mask
 from mive_bridge.previews import EVERY
 from mive_bridge.prints import thumbprint
@@ -190,7 +191,7 @@ class Work:
         else:
             mask, look = read_mask(edit.mask(number), colour)
         height, width = mask.shape
-        form = Format(width, height, "rgba", depth_of(colour.dtype))
+        form = Format(width, height, "rgba", sample_of(colour.dtype).host)
         self._cache.save(edit.name_of(number), colour, mask, form, look)
 
     async def _finish(self, edit: Edit, text: str) -> None:
