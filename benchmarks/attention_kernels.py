@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mive.attention import flow, ipr
-from mive.attention.kernels import Kernels, kernels_for, obstacle
+from mive.attention.kernels import kernels_for, obstacle
+from mive.attention.modulation import Kernels
 from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
 

@@ -14,13 +14,14 @@ from torch import Tensor
 from mive.attention import kernels
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import ipr_strength
-from mive.attention.kernels import Kernels, kernels_for
+from mive.attention.kernels import kernels_for
+from mive.attention.modulation import Kernels
 from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
 from mive.networks.masks import mask_pyramid, select_masks
 from mive.networks.unet import processors
 from mive.networks.unet.frames import FrameContext, FrameInputs
-from mive.networks.unet.inflation import attention_sizes, inflate, measure_start_token
+from mive.networks.unet.inflation import attention_sizes, inflate
 
 SIZE = (4, 5)
 FRAMES = 2
@@ -110,16 +111,14 @@ def test_kernels_do_not_show(
     assert all(masks[0].any() for masks in given.masks.values())
 
 
-def test_dense_diffusion_measurements_and_plain_attention_stay_with_torch(
+def test_dense_diffusion_and_plain_attention_stay_with_torch(
     unet: tuple[UNet2DConditionModel, FrameContext], counted: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replacement, names = counted
     monkeypatch.setattr(processors, "kernels_for", lambda device: replacement)
-    network, context = unet
+    network, _ = unet
     forward(unet, inputs(network, modulation=DenseDiffusion(900), trajectories={}))
     forward(unet, inputs(network, modulation=None, trajectories={}))
-    given = inputs(network, trajectories={})
-    measure_start_token(context, given, lambda: network(torch.zeros(6, 4, *SIZE), 500, torch.zeros(3, 77, 24)))
     assert names == []
 
 

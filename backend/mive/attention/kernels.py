@@ -9,37 +9,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
 
-from mive.attention.ipr import IprStrength
-from mive.attention.roles import TokenRoles
+from mive.attention.modulation import Kernels
 
 _FIRST_CAPABILITY = (8, 0)
-
-
-class IprAttention(Protocol):
-    """`mive.attention.ipr.ipr_attention`, or a kernel that does the same."""
-
-    def __call__(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStrength, /
-    ) -> Tensor: ...
-
-
-class FlowAttention(Protocol):
-    """`mive.attention.flow.flow_attention`, or a kernel that does the same."""
-
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, trajectories: Tensor, /) -> Tensor: ...
-
-
-class Kernels(NamedTuple):
-    """The ops that have a kernel, with their references' arguments."""
-
-    ipr_attention: IprAttention
-    flow_attention: FlowAttention
-
 
 _instead: ContextVar[Kernels | None] = ContextVar("kernels", default=None)
 

@@ -8,8 +8,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from mive.attention.dense_diffusion import DenseDiffusion
-from mive.attention.ipr import IprStrength
+from mive.attention.modulation import Modulation
 from mive.settings import FlowAttention
 
 Size = tuple[int, int]
@@ -51,7 +50,7 @@ class Call:
     t: int
     captions: tuple[str, ...]
     instances: tuple[int | None, ...]
-    modulation: IprStrength | DenseDiffusion | None = None
+    modulation: Modulation | None = None
     inflated: bool = True
     control: bool = True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,26 +179,30 @@ def test_training_resumes_where_it_was_stopped(tmp_path: Path) -> None:
 
 
 def test_the_start_token_begins_as_a_sink_and_its_mass_is_what_the_network_computes() -> None:
-    from mive.networks.unet.frames import FrameInputs
-    from mive.networks.unet.inflation import inflate, measure_start_token
-
     torch.manual_seed(0)
     network = unet().eval()
     states = torch.randn(3, 77, 128)
     states[:, 0] = states[0, 0]
     make_start_token_a_sink(network, states, 0.75)
     z, t = torch.randn(1, 16, 16, 16), torch.tensor(500)
+    measured: list[float] = []
+
+    def measure(attention: Any, inputs: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        q, k = attention.to_q(inputs[0]), attention.to_k(named["encoder_hidden_states"])
+        rows = attention.get_attention_scores(*map(attention.head_to_batch_dim, (q, k)))
+        measured.append(float(rows[..., 0].mean()))
+
+    for name, module in network.named_modules():
+        if name.endswith("attn2"):
+            module.register_forward_pre_hook(measure, with_kwargs=True)
     sink = Sink(network, 0.9)
     with torch.no_grad():
         network(z, t, states[:1])
     penalty, mass = sink.read()
     sink.remove()
-    with torch.no_grad():
-        context = inflate(network)
-        measured = measure_start_token(context, FrameInputs(), lambda: network(z, t, states[:1]))
     assert len(measured) > 5
-    assert 0.6 < np.mean([layer.mean for layer in measured]) < 0.9
-    assert mass.item() == pytest.approx(np.mean([layer.mean for layer in measured]), abs=0.03)
+    assert 0.6 < np.mean(measured) < 0.9
+    assert mass.item() == pytest.approx(np.mean(measured), abs=0.03)
     assert 0 < penalty < 0.1
 
 

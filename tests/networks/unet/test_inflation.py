@@ -22,7 +22,6 @@ from mive.networks.unet.inflation import (
     PooledGroupNorm,
     attention_sizes,
     inflate,
-    measure_start_token,
 )
 
 SIZE = (8, 12)
@@ -268,37 +267,6 @@ def test_bfloat16_runs_close_to_float32() -> None:
         half = network(z.bfloat16(), 500, c.bfloat16()).sample
     assert half.dtype == torch.bfloat16
     assert (half.float() - full).abs().mean() < 0.03 * full.abs().mean()
-
-
-def test_start_token_is_measured_in_every_cross_attention_layer() -> None:
-    z, c = batch(3, 2)
-    network = unet("sd15")
-    context = inflate(network)
-    layers = measure_start_token(context, ipr_inputs(network, 2), lambda: network(z, 500, c))
-    crosses = [n for n, _ in network.named_modules() if n.endswith("attn2")]
-    assert sorted(x.layer for x in layers) == sorted(crosses)
-    assert all(0 <= x.minimum <= x.mean <= 1 for x in layers)
-    assert context.inputs == FrameInputs()
-
-    # The unconditional item is not counted: changing its caption changes nothing.
-    c[0] = 0
-    again = measure_start_token(context, ipr_inputs(network, 2), lambda: network(z, 500, c))
-    assert again[0].mean == pytest.approx(layers[0].mean)
-    everyone = ipr_inputs(network, 2, modulated=None)
-    all_items = measure_start_token(context, everyone, lambda: network(z, 500, c))
-    assert all_items[0].mean != pytest.approx(layers[0].mean, abs=1e-6)
-
-
-def test_start_token_is_measured_after_the_softmax() -> None:
-    z, _ = batch(1, 2)
-    network = unet("sd15")
-    for name, module in network.named_modules():
-        if name.endswith("attn2"):
-            module.to_q.weight.data.zero_()
-    # Without queries all 4 tokens share alike.
-    caption = torch.randn(1, 4, 24, generator=torch.Generator().manual_seed(0))
-    layers = measure_start_token(inflate(network), FrameInputs(frames=2), lambda: network(z, 500, caption))
-    assert [x.mean for x in layers] == pytest.approx([0.25] * len(layers))
 
 
 def test_inputs_move_to_a_device_as_a_whole() -> None:

@@ -8,7 +8,6 @@ added or changed, so a network can be saved and loaded as before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from mive.errors import BundleError
 from mive.method.denoiser import Size
-from mive.networks.unet.frames import FrameContext, FrameInputs, StartToken
+from mive.networks.unet.frames import FrameContext
 from mive.networks.unet.processors import (
     CrossAttentionProcessor,
     SelfAttentionMode,
@@ -76,10 +75,10 @@ def inflate(network: Network, self_attention: SelfAttentionMode = "all") -> Fram
             module.register_forward_pre_hook(_record_size(context))
     if isinstance(getattr(network, "conv_norm_out", None), nn.GroupNorm):
         network.conv_norm_out = PooledGroupNorm(network.conv_norm_out, context)
-    for name, module in network.named_modules():
+    for module in network.modules():
         if isinstance(module, Attention):
             module.set_processor(
-                CrossAttentionProcessor(context, name, guided)
+                CrossAttentionProcessor(context, guided)
                 if module.is_cross_attention
                 else SelfAttentionProcessor(context, self_attention, guided)
             )
@@ -101,23 +100,6 @@ def attention_sizes(network: Network, latent_size: Size) -> list[Size]:
     if getattr(network.mid_block, "attentions", None):
         sizes.append(size)
     return list(dict.fromkeys(sizes))
-
-
-def measure_start_token(context: FrameContext, inputs: FrameInputs, forward: Callable[[], object]) -> list[StartToken]:
-    """Run one forward and report A_S, the start token's probability, per cross-attention layer.
-
-    IPR's lever is A_S: a model that puts little on its start token shows no effect of IPR at
-    any strength, so measure this before judging IPR.
-
-    Args:
-        context: the inflated U-Net's context.
-        inputs: what the forward is given; the modulated items are measured, or all if none is.
-        forward: calls the U-Net.
-    """
-    measured: list[StartToken] = []
-    with context.given(replace(inputs, start_tokens=measured)):
-        forward()
-    return measured
 
 
 def _record_size(context: FrameContext) -> Callable[[nn.Module, tuple[Any, ...]], None]:
