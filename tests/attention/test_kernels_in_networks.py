@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,14 +142,18 @@ def test_devices_other_than_nvidia_gpus_have_no_kernels() -> None:
         assert "NVIDIA" in kernels.obstacle(torch.device(name))
 
 
-def test_what_a_gpu_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_gpu_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gpu = torch.device("cuda")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert "8.0" in kernels.obstacle(gpu)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     monkeypatch.setenv("CC", "cc")
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     assert kernels.obstacle(gpu) == ""
+    (tmp_path / "Python.h").unlink()
+    assert "python3-dev" in kernels.obstacle(gpu)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", "")
     assert "compiler" in kernels.obstacle(gpu)
