@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from mive.errors import MediaError, MiveError, OutputError, RequestError
 from mive_bridge.edit import Edit
 from mive_bridge.frames import FrameCache
-from mive_bridge.images import Format
+from mive_bridge.images import Format, depth_of
 from mive_bridge.masks import read_mask, write_mask
 from mive_bridge.previews import EVERY
 from mive_bridge.prints import thumbprint
@@ -32,8 +32,6 @@ log = logging.getLogger("mive.bridge.work")
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
-_DEPTHS: Final = {1: "byte", 2: "short", 4: "float"}
-"""By the bytes of a sample."""
 
 
 class Work:
@@ -192,7 +190,7 @@ class Work:
         else:
             mask, look = read_mask(edit.mask(number), colour)
         height, width = mask.shape
-        form = Format(width, height, "rgba", _DEPTHS[colour.dtype.itemsize])
+        form = Format(width, height, "rgba", depth_of(colour.dtype))
         self._cache.save(edit.name_of(number), colour, mask, form, look)
 
     async def _finish(self, edit: Edit, text: str) -> None:

@@ -25,8 +25,8 @@ from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.progress import Progress, Report
 from mive.request import EditRequest, FrameRange
+from mive.samples import PixelFormat
 from mive.v1 import mive_pb2
-from mive.wire.formats import PixelFormat
 
 _NO_DELAY: Final = 2.0
 """Seconds until a busy server is asked again, where it does not say when."""

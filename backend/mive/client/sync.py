@@ -19,7 +19,7 @@ from mive.client.uploads import Sent, Source
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.request import EditRequest, FrameRange
-from mive.wire.formats import PixelFormat
+from mive.samples import PixelFormat
 
 _LEAVING: Final = 10.0
 """Seconds that a call which is broken off, as by Ctrl-C, has to leave things in order."""

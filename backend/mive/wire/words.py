@@ -9,10 +9,12 @@ from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from mive.errors import RequestError
+from mive.v1 import media_pb2
 
 EnumDescriptor = Any
 """Protobuf's implementations have one each, without a type in common."""
 
+PIXEL_FORMAT: EnumDescriptor = media_pb2.DESCRIPTOR.enum_types_by_name["PixelFormat"]
 _UNSPECIFIED = "UNSPECIFIED"
 
 
