@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mive.errors import RequestError
+from mive.settings import PRESETS, USUAL_PRESET
 
 ClipArgument = Annotated[str | None, typer.Argument(metavar="CLIP", help="A video, an image or a folder of images.")]
 _OUT_HELP = (
@@ -44,7 +45,7 @@ BundleOption = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option(metavar="draft|standard|paper", help="How many steps. [default: standard]"),
+    typer.Option(metavar="|".join(PRESETS), help=f"How many steps. [default: {USUAL_PRESET}]"),
 ]
 SeedOption = Annotated[int | None, typer.Option(metavar="N", help="Of the noise that --set variation=0..1 mixes in.")]
 SetOption = Annotated[
