@@ -36,6 +36,12 @@ USUAL_PRESET: Final[str] = _TABLE["usual"]
 
 PAPER_GUIDANCE: Final = PRESETS["paper"]["guidance"]
 
+CONTROL_ATTENTION: Final = "all"
+FLOW_ATTENTION: Final = "flatten"
+IPR: Final = "ipr"
+LAMBDA_S: Final = "literal"
+MASK_CELLS: Final = "nearest"
+MATTE_FIT: Final = "exact"
 WINDOW: Final = 16
 OVERLAP: Final = 4
 
@@ -52,9 +58,10 @@ LambdaS = Literal["literal", "bounded"]
 Flow = Literal["dis", "raft", "none"]
 FlowAttention = Literal["flatten", "old_qk", "none"]
 ControlAttention = Literal["all", "frame"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+ChosenPrecision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["auto", ChosenPrecision]
 Narrow = Literal["int8", "fp8"]
-Quantize = Literal["none", "int8", "fp8"]
+Quantize = Literal["none", Narrow]
 MatteFit = Literal["exact", "fit"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
@@ -79,8 +86,14 @@ def _one_of(kind: str, names: Iterable[str], usual: str) -> Callable[[str], str]
 Preset = Annotated[str, AfterValidator(_one_of("preset", PRESETS, USUAL_PRESET))]
 PlanName = Annotated[str, AfterValidator(_one_of("plan", PLAN_NAMES, USUAL_PLAN))]
 
-EngineName = Literal["auto", "torch", "trt"]
+ChosenEngine = Literal["torch", "trt"]
+EngineName = Literal["auto", ChosenEngine]
 """What runs the networks. Where an edit runs is no setting: it belongs to a command or a server, not to the request."""
+
+USUAL_ENGINE: Final = "torch"
+
+Codec = Literal["h264", "hevc", "prores", "ffv1"]
+"""What a video is written in; no setting either."""
 
 
 class ResolvedSettings(Model):
@@ -95,14 +108,14 @@ class ResolvedSettings(Model):
     guidance: Weight = PAPER_GUIDANCE
     guidance_factor: Weight = 1.0
     plan: PlanName = USUAL_PLAN
-    ipr: Ipr = "ipr"
+    ipr: Ipr = IPR
     lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
     lambda_r: Share = 0.6
-    lambda_s: LambdaS = "literal"
+    lambda_s: LambdaS = LAMBDA_S
     ipr_share: Share = 0.8
     flow: Flow = "dis"
-    flow_attention: FlowAttention = "flatten"
-    control_attention: ControlAttention = "all"
+    flow_attention: FlowAttention = FLOW_ATTENTION
+    control_attention: ControlAttention = CONTROL_ATTENTION
     control_scale: Weight = 1.0
     seed: Seed = 0
     variation: Share = 0.0
@@ -116,8 +129,8 @@ class ResolvedSettings(Model):
     precision: Precision = "auto"
     quantize: Quantize = "none"
     feather: Weight = 0.0
-    matte_fit: MatteFit = "exact"
-    mask_cells: MaskCells = "nearest"
+    matte_fit: MatteFit = MATTE_FIT
+    mask_cells: MaskCells = MASK_CELLS
     caption_mode: CaptionMode = "instance"
 
     @model_validator(mode="after")

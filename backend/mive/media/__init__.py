@@ -10,12 +10,11 @@ from mive.media.info import ClipInfo, ColourTags, Coverage, Depth, Pixels
 from mive.media.mattes import Mattes, open_mattes
 from mive.media.opening import open_clip, open_writer
 from mive.media.paste import inward_feather, paste, to_float
-from mive.media.writer import Codec, FrameWriter
+from mive.media.writer import FrameWriter
 
 __all__ = [
     "Clip",
     "ClipInfo",
-    "Codec",
     "ColourTags",
     "Coverage",
     "Depth",

@@ -14,7 +14,8 @@ from mive.media import colour, timecode
 from mive.media.atomic import Staging, output_error
 from mive.media.audio import AudioTracks
 from mive.media.info import ClipInfo, Depth, Pixels
-from mive.media.writer import Codec, FrameWriter, require_not_source
+from mive.media.writer import FrameWriter, require_not_source
+from mive.settings import Codec
 
 if TYPE_CHECKING:
     from mive.request import FrameRange

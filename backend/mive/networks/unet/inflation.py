@@ -24,9 +24,9 @@ from mive.method.denoiser import Size
 from mive.networks.unet.frames import FrameContext, FrameInputs, StartToken
 from mive.networks.unet.processors import (
     CrossAttentionProcessor,
-    SelfAttentionMode,
     SelfAttentionProcessor,
 )
+from mive.settings import CONTROL_ATTENTION, ControlAttention
 
 Network: TypeAlias = UNet2DConditionModel | ControlNetModel
 
@@ -49,7 +49,7 @@ class PooledGroupNorm(nn.GroupNorm):
         return super().forward(clips).transpose(1, 2).flatten(0, 1)
 
 
-def inflate(network: Network, self_attention: SelfAttentionMode = "all") -> FrameContext:
+def inflate(network: Network, self_attention: ControlAttention = CONTROL_ATTENTION) -> FrameContext:
     """Turn a stock U-Net or ControlNet into its inflated self, in place.
 
     With default `FrameInputs` the network still is the stock one. Modulation and flow-guided
