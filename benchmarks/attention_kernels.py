@@ -60,7 +60,7 @@ def ipr_case(kernels: Kernels, side: int, dim: int, items: int, frames: int) -> 
     mask = torch.zeros(rows, side, side, dtype=torch.bool, device="cuda")
     mask[: rows // 2, : side // 2, : side // 2] = True
     roles = TokenRoles(torch.full((1,), 5, device="cuda"))
-    strength = ipr.ipr_strength(1, 50).to(q.device)
+    strength = ipr.ipr_strength(1, 50, 0.4, 0.6).to(q.device)
     arguments = (q, k, v, mask.flatten(1), roles, strength)
     return Case(
         f"IPR | {side} | {dim} | {items} | {frames}",

@@ -72,7 +72,7 @@ def inputs(network: UNet2DConditionModel, **changes: Any) -> FrameInputs:
     sizes = attention_sizes(network, SIZE)
     fields: dict[str, Any] = {
         "frames": FRAMES,
-        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2]),
+        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2], lambda_r=0.6),
         "modulated": torch.tensor([False, True, True]),
         "masks": select_masks(mask_pyramid(masks, sizes), [0, 0, 1]),
         "roles": TokenRoles(torch.tensor([0, 3, 5])),

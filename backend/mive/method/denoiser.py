@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength
-from mive.settings import FlowAttention
+from mive.settings import FLOW_ATTENTION, FlowAttention
 
 Size = tuple[int, int]
 """Height and width in cells."""
@@ -30,7 +30,7 @@ class Conditions:
     hint: Tensor | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
-    flow_attention: FlowAttention = "flatten"
+    flow_attention: FlowAttention = FLOW_ATTENTION
 
 
 @dataclass(frozen=True)

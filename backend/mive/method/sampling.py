@@ -19,7 +19,7 @@ from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions, Denoiser
 from mive.method.schedule import Grids, NoiseSchedule
 from mive.plans import Fuse, Lps, Nps, Plan, PlanStep, Reinvert
-from mive.settings import Ipr, LambdaS
+from mive.settings import IPR, LAMBDA_S, Ipr, LambdaS
 
 Inverted = Mapping[int | None, Tensor]
 """z̃ by train timestep, [N, C, h, w] each; None is z_0."""
@@ -45,8 +45,8 @@ class Edits:
     guidance: tuple[float, ...]
     lambda_: tuple[float, ...]
     lambda_r: tuple[float, ...]
-    ipr: Ipr = "ipr"
-    lambda_s: LambdaS = "literal"
+    ipr: Ipr = IPR
+    lambda_s: LambdaS = LAMBDA_S
     per_forward: int = 1
 
     def modulation(

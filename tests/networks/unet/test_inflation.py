@@ -86,7 +86,7 @@ def ipr_inputs(network: UNet2DConditionModel, frames: int, **changes: Any) -> Fr
     sizes = attention_sizes(network, SIZE)
     fields: dict[str, Any] = {
         "frames": frames,
-        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2]),
+        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2], lambda_r=0.6),
         "modulated": torch.tensor([False, True, True]),
         "masks": select_masks(mask_pyramid(masks, sizes), [None, 0, 1]),
         "roles": TokenRoles(torch.tensor([0, 3, 5])),

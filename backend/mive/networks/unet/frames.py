@@ -13,7 +13,7 @@ from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import IprStrength
 from mive.attention.roles import TokenRoles
 from mive.method.denoiser import Size
-from mive.settings import FlowAttention
+from mive.settings import FLOW_ATTENTION, FlowAttention
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class FrameInputs:
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     roles: TokenRoles | None = None
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
-    flow_attention: FlowAttention = "flatten"
+    flow_attention: FlowAttention = FLOW_ATTENTION
     start_tokens: list[StartToken] | None = None
 
     def to(self, device: torch.device) -> FrameInputs:

@@ -25,9 +25,9 @@ from mive.networks.norm import NormWeights, pooled_norm
 from mive.networks.unet.frames import FrameContext, FrameInputs, StartToken
 from mive.networks.unet.processors import (
     CrossAttentionProcessor,
-    SelfAttentionMode,
     SelfAttentionProcessor,
 )
+from mive.settings import CONTROL_ATTENTION, ControlAttention
 
 Network: TypeAlias = UNet2DConditionModel | ControlNetModel
 
@@ -54,7 +54,7 @@ class AfterNorm(nn.Module):
         return x if x.ndim == 4 else F.silu(x)
 
 
-def inflate(network: Network, self_attention: SelfAttentionMode = "all") -> FrameContext:
+def inflate(network: Network, self_attention: ControlAttention = CONTROL_ATTENTION) -> FrameContext:
     """Turn a stock U-Net or ControlNet into its inflated self, in place.
 
     With default `FrameInputs` the network still is the stock one. Modulation and flow-guided
