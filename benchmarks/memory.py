@@ -33,7 +33,7 @@ def peak(instances: int, frames: int, preset: str) -> int:
             clip=str(toy.videos[0]),
             mattes=str(toy.mattes),
             instances=tuple(Instance(id=i + 1, caption="a red ball") for i in range(instances)),
-            settings=Settings(preset=preset, window=WINDOW, overlap=2),  # type: ignore[arg-type]
+            settings=Settings(preset=preset, window=WINDOW, overlap=2),
         )
         run_edit(request, Path(folder) / "out.mkv")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

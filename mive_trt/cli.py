@@ -18,6 +18,7 @@ from mive.console.options import JsonOption, QuietOption
 from mive.console.progress import shown
 from mive.console.run import run
 from mive.errors import RequestError
+from mive.request import USUAL_BUNDLE
 from mive.request_files import anchored, read_request
 from mive.settings import Narrow, Quantize
 
@@ -40,7 +41,7 @@ CacheOption = Annotated[
 
 @app.command(short_help="Build the engines that edits of one size need.")
 def build(
-    bundle: Annotated[str, typer.Option(metavar="NAME|FOLDER|HUB_ID", help="The model bundle.")] = "tiny",
+    bundle: Annotated[str, typer.Option(metavar="NAME|FOLDER|HUB_ID", help="The model bundle.")] = USUAL_BUNDLE,
     clip_size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="The clips' size in pixels. [default: square]")
     ] = None,
@@ -57,7 +58,10 @@ def build(
     precision: Annotated[str, typer.Option(metavar="fp16|fp32", help="What the networks compute in.")] = "fp16",
     quantize: Annotated[
         str,
-        typer.Option(metavar="none|int8|fp8", help="The 8-bit numbers that layers multiply in, as edits will have it."),
+        typer.Option(
+            metavar="|".join(get_args(Quantize)),
+            help="The 8-bit numbers that layers multiply in, as edits will have it.",
+        ),
     ] = "none",
     plugins: Annotated[bool, typer.Option("--plugins/--no-plugins", help="Run MIVE's attention in plugins.")] = True,
     cache: CacheOption = None,
@@ -95,7 +99,7 @@ def calibrate(
     request: Annotated[
         Path | None, typer.Argument(metavar="[REQUEST.json]", help="An edit like yours. [default: the demo's toy clip]")
     ] = None,
-    quantize: Annotated[str, typer.Option(metavar="int8|fp8", help="The 8-bit numbers.")] = "fp8",
+    quantize: Annotated[str, typer.Option(metavar="|".join(get_args(Narrow)), help="The 8-bit numbers.")] = "fp8",
     bundle: Annotated[
         str | None, typer.Option(metavar="NAME|FOLDER|HUB_ID", help="The model bundle. [default: the request's]")
     ] = None,

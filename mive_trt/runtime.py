@@ -92,7 +92,7 @@ class TrtEngine:
         mattes: Iterable[Pixels],
         flow: Flow,
         flow_attention: FlowAttention | None,
-        cells: MaskCells = "nearest",
+        cells: MaskCells,
     ) -> Conditions:
         """See `TorchEngine.conditions`."""
         return self._torch.conditions(frames, mattes, flow, flow_attention, cells)

@@ -25,7 +25,7 @@ from mive_bridge.servers import Servers
 
 if TYPE_CHECKING:
     from mive.client import AsyncClient, ServerInfo
-    from mive.client.sending import Send
+    from mive.jobs import Send
     from mive.media import Clip, Pixels
     from mive.request import EditRequest
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,7 +73,7 @@ def inputs(network: UNet2DConditionModel, **changes: Any) -> FrameInputs:
     sizes = attention_sizes(network, SIZE)
     fields: dict[str, Any] = {
         "frames": FRAMES,
-        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2]),
+        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2], lambda_r=0.6),
         "modulated": torch.tensor([False, True, True]),
         "masks": select_masks(mask_pyramid(masks, sizes), [0, 0, 1]),
         "roles": TokenRoles(torch.tensor([0, 3, 5])),
@@ -139,14 +141,18 @@ def test_devices_other_than_nvidia_gpus_have_no_kernels() -> None:
         assert "NVIDIA" in kernels.obstacle(torch.device(name))
 
 
-def test_what_a_gpu_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_gpu_lacks_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gpu = torch.device("cuda")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert "8.0" in kernels.obstacle(gpu)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     monkeypatch.setenv("CC", "cc")
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path))
     assert kernels.obstacle(gpu) == ""
+    (tmp_path / "Python.h").unlink()
+    assert "python3-dev" in kernels.obstacle(gpu)
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", "")
     assert "compiler" in kernels.obstacle(gpu)

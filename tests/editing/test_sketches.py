@@ -134,7 +134,7 @@ class Constant:
 
 def steered(s: int, t: int, steps: int, items: Sequence[int], /) -> IprStrength:
     """The first instance by 0.4, the second by 0.2."""
-    return ipr_strength(s, steps, [(0.4, 0.2)[i] for i in items])
+    return ipr_strength(s, steps, [(0.4, 0.2)[i] for i in items], 0.6)
 
 
 def sampler(denoiser: Constant, steps: int = 20) -> Sampler:

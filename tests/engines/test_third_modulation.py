@@ -72,7 +72,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> TorchEngine:
 def conditions(engine: TorchEngine) -> Conditions:
     frames = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
     mattes = (matte.float().numpy() for matte in MASKS.transpose(0, 1))
-    return engine.conditions(frames, mattes, "none", None)
+    return engine.conditions(frames, mattes, "none", None, "nearest")
 
 
 def one_step(engine: TorchEngine, conditions: Conditions, steering: Steering, *, modulated: bool) -> Tensor:

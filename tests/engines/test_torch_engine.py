@@ -42,7 +42,7 @@ def mattes() -> Iterator[NDArray[np.float32]]:
 
 
 def look(engine: TorchEngine) -> Conditions:
-    return engine.conditions(FRAMES, mattes(), "dis", "flatten")
+    return engine.conditions(FRAMES, mattes(), "dis", "flatten", "nearest")
 
 
 def call(modulation: Modulation | None) -> Call:
@@ -69,7 +69,9 @@ def test_the_control_scale_is_heeded(bundle: Bundle) -> None:
     assert (firm.output(call(None), conditions) - weak.output(call(None), conditions)).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("modulation", [ipr_strength(1, 20, [0.4, 0.4, 0.2]), DenseDiffusion(900)], ids=["ipr", "dd"])
+@pytest.mark.parametrize(
+    "modulation", [ipr_strength(1, 20, [0.4, 0.4, 0.2], 0.6), DenseDiffusion(900)], ids=["ipr", "dd"]
+)
 def test_what_comes_from_the_cpu_meets_the_networks_on_their_device(bundle: Bundle, modulation: Modulation) -> None:
     """The meta device stands for a GPU: it computes nothing, and mixes with CPU tensors as little."""
     here = TorchEngine(bundle)

@@ -41,7 +41,7 @@ class CaptionModel:
 
 
 def steered(s: int, t: int, steps: int, items: Sequence[int], /) -> IprStrength:
-    return ipr_strength(s, steps, [0.4] * len(items))
+    return ipr_strength(s, steps, [0.4] * len(items), 0.6)
 
 
 def sampler(

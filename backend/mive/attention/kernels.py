@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
@@ -55,4 +57,6 @@ def obstacle(device: torch.device) -> str:
     # Triton builds its launcher with it, once.
     if not ("CC" in os.environ or shutil.which("gcc") or shutil.which("clang")):
         return "Triton finds no C compiler: install gcc, or set CC"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "Triton finds no Python.h for its launcher: install python3-dev (python3-devel on Fedora)"
     return ""

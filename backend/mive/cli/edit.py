@@ -27,6 +27,7 @@ from mive.console.ending import say_made
 from mive.console.needs import require_models
 from mive.console.options import JsonOption, QuietOption
 from mive.console.progress import shown
+from mive.settings import USUAL_ENGINE
 
 
 def edit(
@@ -44,7 +45,7 @@ def edit(
     matte_fit: MatteFitOption = None,
     request: RequestOption = None,
     codec: CodecOption = None,
-    engine: EngineOption = "torch",
+    engine: EngineOption = USUAL_ENGINE,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Invert the source again, and keep nothing of it.")
     ] = False,

@@ -10,10 +10,9 @@ from typing import Any, Final, cast, get_args
 from mive._validation import did_you_mean
 from mive.cli.options import by_id, once_by_id
 from mive.errors import RequestError
-from mive.media import Codec
 from mive.request import EditRequest, FrameRange, Instance
 from mive.request_files import anchored, read_request
-from mive.settings import EngineName
+from mive.settings import Codec, EngineName
 
 _CODECS: Final[tuple[str, ...]] = get_args(Codec)
 _ENGINES: Final[tuple[str, ...]] = get_args(EngineName)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -40,10 +40,7 @@ from mive.console.ending import say_json, say_made
 from mive.console.options import JsonOption, QuietOption
 from mive.console.progress import shown
 from mive.errors import RequestError
-
-if TYPE_CHECKING:
-    from mive.client.jobs import Priority
-    from mive.client.sending import Send
+from mive.jobs import PRIORITIES, USUAL_PRIORITY, Priority, Send
 
 
 def render(
@@ -66,9 +63,11 @@ def render(
     server: ServerOption = None,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the server.")] = False,
     send: Annotated[
-        str, typer.Option(metavar="auto|path|upload|memory", help="How clip and mattes reach the server.")
+        str, typer.Option(metavar="|".join(get_args(Send)), help="How clip and mattes reach the server.")
     ] = "auto",
-    priority: Annotated[str, typer.Option(metavar="batch|interactive", help="Interactive jobs come first.")] = "batch",
+    priority: Annotated[
+        str, typer.Option(metavar="|".join(PRIORITIES), help="Interactive jobs come first.")
+    ] = USUAL_PRIORITY,
     handles: Annotated[
         str | None, typer.Option(metavar="N|BEFORE,AFTER", help="Frames to edit around the range, so a cut can move.")
     ] = None,
@@ -86,8 +85,6 @@ def render(
     Ctrl-C cancels the job. With --detach it goes on without you, and "mive watch ID -o OUT" fetches its frames.
     """
     from mive.cli.flags import Flags, check_codec, whole_request
-    from mive.client.jobs import PRIORITIES
-    from mive.client.sending import Send
 
     flags = Flags(
         clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames, bundle,
@@ -95,8 +92,8 @@ def render(
     )  # fmt: skip
     whole = whole_request(flags, request)
     chosen = check_codec(codec)
-    way = cast("Send", one_of("--send", send, get_args(Send)))
-    rank = cast("Priority", one_of("--priority", priority, tuple(PRIORITIES)))
+    way = cast(Send, one_of("--send", send, get_args(Send)))
+    rank = cast(Priority, one_of("--priority", priority, PRIORITIES))
     around = parse_handles(handles)
     if out is None and not detach:
         raise RequestError(

@@ -19,6 +19,7 @@ from mive.media.timecode import advance
 from mive.progress import Progress, Report
 from mive.request import EditRequest, FrameRange, Instance
 from mive.samples import IN_MEMORY, integer_for, white
+from mive.settings import MATTE_FIT
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.clip import rational_to_message
 from mive.wire.formats import FrameFormat, format_to_message, pack
@@ -133,7 +134,7 @@ def _id_strip(request: EditRequest, clip: Clip, frames: FrameRange) -> Strip | N
             fix="Send by upload (--send upload), or renumber the instances",
             field="mattes",
         )
-    mattes = open_mattes(request.mattes, by_id, clip.info, frames, request.settings.matte_fit or "exact")
+    mattes = open_mattes(request.mattes, by_id, clip.info, frames, request.settings.matte_fit or MATTE_FIT)
 
     def read() -> Iterator[Pixels]:
         numbers = np.array(mattes.ids, sample.dtype)[:, None, None]
@@ -147,7 +148,7 @@ def _id_strip(request: EditRequest, clip: Clip, frames: FrameRange) -> Strip | N
 def _own_strip(request: EditRequest, instance: Instance, index: int, clip: Clip, frames: FrameRange) -> Strip:
     """The matte of one instance, fitted to the clip, before others are laid over it."""
     try:
-        mattes: Mattes = open_mattes(None, [instance], clip.info, frames, request.settings.matte_fit or "exact")
+        mattes: Mattes = open_mattes(None, [instance], clip.info, frames, request.settings.matte_fit or MATTE_FIT)
     except MatteError as error:
         field = f"instances[{index}].matte"
         raise MatteError(error.what, expected=error.expected, fix=error.fix, field=field) from error

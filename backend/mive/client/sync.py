@@ -13,9 +13,9 @@ from mive.client.aio import AsyncClient, SubmitOptions
 from mive.client.errors import closed
 from mive.client.events import Event
 from mive.client.info import ServerInfo
-from mive.client.jobs import Job, JobPage, JobState
-from mive.client.sending import Send
+from mive.client.jobs import Job, JobPage
 from mive.client.uploads import Sent, Source
+from mive.jobs import JobState, Send
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.request import EditRequest, FrameRange

@@ -14,8 +14,9 @@ from mive.media import colour, timecode
 from mive.media.atomic import Staging, output_error
 from mive.media.audio import AudioTracks
 from mive.media.info import ClipInfo, Pixels
-from mive.media.writer import Codec, FrameWriter, require_not_source
+from mive.media.writer import FrameWriter, require_not_source
 from mive.samples import IN_MEMORY, Depth
+from mive.settings import Codec
 
 if TYPE_CHECKING:
     from mive.request import FrameRange

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from mive.errors import OutputError
 from mive.media.info import ClipInfo, Pixels
@@ -15,8 +15,6 @@ from mive.samples import IN_MEMORY, Depth
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
-
-Codec = Literal["h264", "hevc", "prores", "ffv1"]
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 IMAGE_OUT_SUFFIXES = (".png", ".exr")

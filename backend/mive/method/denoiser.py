@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from mive.attention.modulation import Modulation
-from mive.settings import FlowAttention
+from mive.settings import FLOW_ATTENTION, FlowAttention
 
 Size = tuple[int, int]
 """Height and width in cells."""
@@ -29,7 +29,7 @@ class Conditions:
     hint: Tensor | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
-    flow_attention: FlowAttention = "flatten"
+    flow_attention: FlowAttention = FLOW_ATTENTION
 
 
 @dataclass(frozen=True)

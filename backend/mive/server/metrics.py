@@ -24,8 +24,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from mive.errors import RequestError
+from mive.jobs import FINISHED, STATES
 from mive.server.address import Address
-from mive.server.jobs import FINISHED, JobState
 from mive.server.leases import WorkerState
 from mive.server.options import Folders
 from mive.server.store import JobStore
@@ -127,7 +127,7 @@ class _Now(Collector):
 
     def collect(self) -> Iterator[Metric]:
         jobs = self._store.counts()
-        yield _gauge("mive_jobs", "Jobs in the store", "state", {state: jobs[state] for state in get_args(JobState)})
+        yield _gauge("mive_jobs", "Jobs in the store", "state", {state: jobs[state] for state in STATES})
         states = Count[str](status.state for status in self._workers.statuses())
         yield _gauge("mive_workers", "Workers", "state", {state: states[state] for state in get_args(WorkerState)})
         yield _gauge("mive_stored_bytes", "Size of what is stored", "kind", self._stored())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mive_resolve.form import Form, arguments, output, read_form
 from mive_resolve.job import Job, Rendered
@@ -14,6 +14,20 @@ from mive_resolve.shot import Found
 
 if TYPE_CHECKING:
     from fusionscript import Resolve
+
+
+class Installed(NamedTuple):
+    """What ``mive plugin install --resolve`` wrote down.
+
+    Attributes:
+        mive: the program's path.
+        presets: their names, as the program takes them.
+        usual: the preset that is chosen at first.
+    """
+
+    mive: str
+    presets: tuple[str, ...]
+    usual: str
 
 
 class Session:
@@ -101,13 +115,14 @@ class Session:
         return "\n".join([f"Done: {rendered.out}", *(f"Warning: {text}" for text in warnings)])
 
 
-def load_program(folder: Path) -> str:
-    """The path of ``mive``, as ``mive plugin install --resolve`` wrote it down.
+def load_installed(folder: Path) -> Installed:
+    """What stands in the folder's ``mive.json``.
 
     Raises:
-        Refusal: it did not.
+        Refusal: there is none, or something is missing in it.
     """
     try:
-        return str(json.loads((folder / "mive.json").read_text(encoding="utf-8"))["mive"])
+        read = json.loads((folder / "mive.json").read_text(encoding="utf-8"))
+        return Installed(str(read["mive"]), tuple(map(str, read["presets"])), str(read["usual"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refusal(f"{folder} does not say where mive is", 'Run "mive plugin install --resolve"') from error

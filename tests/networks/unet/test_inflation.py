@@ -9,6 +9,7 @@ import pytest
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mive.attention.dense_diffusion import DenseDiffusion
 from mive.attention.ipr import ipr_strength
@@ -84,7 +85,7 @@ def ipr_inputs(network: UNet2DConditionModel, frames: int, **changes: Any) -> Fr
     sizes = attention_sizes(network, SIZE)
     fields: dict[str, Any] = {
         "frames": frames,
-        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2]),
+        "modulation": ipr_strength(1, 20, lambda_=[0.4, 0.4, 0.2], lambda_r=0.6),
         "modulated": torch.tensor([False, True, True]),
         "masks": select_masks(mask_pyramid(masks, sizes), [None, 0, 1]),
         "roles": TokenRoles(torch.tensor([0, 3, 5])),
@@ -213,7 +214,7 @@ def test_controlnet_may_keep_its_self_attention_per_frame() -> None:
     assert (mid["all"] - mid["frame"]).abs().max() > 1e-4
 
 
-def test_pooled_group_norm_is_group_norm_over_clips() -> None:
+def test_pooled_group_norm_is_group_norm_over_clips_and_silu() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, 8, 4, 5, generator=generator)  # [b, f, c, h, w]
     norm = nn.GroupNorm(4, 8)
@@ -222,9 +223,9 @@ def test_pooled_group_norm_is_group_norm_over_clips() -> None:
     context = FrameContext()
     with context.given(FrameInputs(frames=3)):
         pooled = PooledGroupNorm(norm, context)(x.flatten(0, 1))
-    expected = norm(x.transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+    expected = F.silu(norm(x.transpose(1, 2)).transpose(1, 2).flatten(0, 1))
     torch.testing.assert_close(pooled, expected)
-    torch.testing.assert_close(PooledGroupNorm(norm, context)(x[0]), norm(x[0]))
+    torch.testing.assert_close(PooledGroupNorm(norm, context)(x[0]), F.silu(norm(x[0])))
 
 
 def test_norms_are_pooled_in_resnets_and_at_the_end_but_not_before_transformers() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mive.attention.modulation import CrossAttention, Kernels, Modulation
 from mive.attention.roles import TokenRoles
-from mive.settings import LambdaS
+from mive.settings import LAMBDA_S, LambdaS
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class IprStrength(Modulation):
     t_ratio: Tensor
     warm_up: Tensor
     lambda_r: Tensor
-    mode: LambdaS = "literal"
+    mode: LambdaS = LAMBDA_S
 
     name = "ipr"
 
@@ -59,9 +59,9 @@ class IprStrength(Modulation):
 def ipr_strength(
     s: int,
     T: int,
-    lambda_: float | Sequence[float] = 0.4,
-    lambda_r: float | Sequence[float] = 0.6,
-    mode: LambdaS = "literal",
+    lambda_: float | Sequence[float],
+    lambda_r: float | Sequence[float],
+    mode: LambdaS = LAMBDA_S,
 ) -> IprStrength:
     """The strength of IPR at step ``s`` of ``T``, s = 0 being the noisiest (MIVE section 3.3).
 

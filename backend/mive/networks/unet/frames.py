@@ -12,7 +12,7 @@ from torch import Tensor
 from mive.attention.modulation import Modulation
 from mive.attention.roles import TokenRoles
 from mive.method.denoiser import Size
-from mive.settings import FlowAttention
+from mive.settings import FLOW_ATTENTION, FlowAttention
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FrameInputs:
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     roles: TokenRoles | None = None
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
-    flow_attention: FlowAttention = "flatten"
+    flow_attention: FlowAttention = FLOW_ATTENTION
 
     def to(self, device: torch.device) -> FrameInputs:
         """The same inputs with their tensors on ``device``: move them once, not in every layer."""

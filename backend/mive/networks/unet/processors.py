@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,7 @@ from mive.attention.roles import TokenRoles
 from mive.attention.tiles import MAX_KEYS
 from mive.errors import EngineError
 from mive.networks.unet.frames import FrameContext
-
-SelfAttentionMode = Literal["all", "frame"]
+from mive.settings import ControlAttention
 
 _PROBABILITIES_PER_CHUNK = 2**25
 """Cross-attention probabilities held at once when they are modulated: 128 MiB in float32."""
@@ -31,7 +30,7 @@ class SelfAttentionProcessor:
         guided: whether modulation and flow-guided attention apply (the U-Net) or not (the ControlNet).
     """
 
-    def __init__(self, context: FrameContext, mode: SelfAttentionMode, guided: bool) -> None:
+    def __init__(self, context: FrameContext, mode: ControlAttention, guided: bool) -> None:
         self.context, self.mode, self.guided = context, mode, guided
 
     def __call__(self, attn: Any, hidden_states: Tensor, **_: Any) -> Tensor:
