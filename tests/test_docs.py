@@ -68,6 +68,13 @@ def test_the_readme_is_a_screen() -> None:
     assert len((REPOSITORY / "README.md").read_text("utf-8").splitlines()) <= 80
 
 
+def test_a_newcomer_finds_every_equation_in_three_files() -> None:
+    """The README leads to the method's page, and that to the code."""
+    assert "docs/explanation/method.md" in LINK.findall((REPOSITORY / "README.md").read_text("utf-8"))
+    rows = re.findall(r"(?m)^\| Eq\. (\d+) \| .*\.py\)", (DOCS / "explanation" / "method.md").read_text("utf-8"))
+    assert {"2", "3", "4", "6", "7", "8"} <= set(rows)
+
+
 def sources() -> str:
     """All text that programs may show, with strings that go over several lines joined."""
     folders = ("backend/mive", "mive_trt", "plugin_bridge")
