@@ -10,7 +10,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
-PAGES = sorted([REPOSITORY / "README.md", REPOSITORY / "plugin_bridge" / "LINK.md", *DOCS.rglob("*.md")])
+WRITTEN = sorted([REPOSITORY / "README.md", *DOCS.rglob("*.md")])
+PAGES = [*WRITTEN, REPOSITORY / "plugin_bridge" / "LINK.md"]
 GENERATE = runpy.run_path(str(DOCS / "generate.py"))
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -57,11 +58,11 @@ def test_the_front_door_leads_to_every_page() -> None:
     assert {page for page in DOCS.glob("*.md")} == {DOCS / "README.md", DOCS / "CONTRIBUTING.md"}
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "LINK.md"], ids=named)
+@pytest.mark.parametrize("page", [page for page in WRITTEN if "measurements" not in page.parts], ids=named)
 def test_lines_fit_a_screen(page: Path) -> None:
-    """Rows of tables cannot be broken."""
-    long = [line for line in page.read_text("utf-8").splitlines() if len(line) > 120 and not line.startswith("|")]
-    assert not long
+    """What people write; programs may write longer rows of tables."""
+    written = re.sub(r"(?ms)^<!-- generated: .*?^<!-- end -->$", "", page.read_text("utf-8"))
+    assert not [line for line in written.splitlines() if len(line) > 120]
 
 
 def test_the_readme_is_a_screen() -> None:
