@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import runpy
 from pathlib import Path
@@ -67,6 +68,19 @@ def test_lines_fit_a_screen(page: Path) -> None:
 
 def test_the_readme_is_a_screen() -> None:
     assert len((REPOSITORY / "README.md").read_text("utf-8").splitlines()) <= 80
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_what_is_named_is_there(page: Path) -> None:
+    """Modules, classes and functions by their full name, and options of commands."""
+    text = page.read_text("utf-8")
+    for name in re.findall(r"`((?:mive|mive_bridge|mive_trt)\.[\w.]+)`", text):
+        pkgutil.resolve_name(name)
+    commands = (DOCS / "reference" / "commands.md").read_text("utf-8")
+    shell = "\n".join(re.findall(r"(?ms)^```sh$(.*?)^```$", text)).replace("\\\n", " ")
+    for line in re.findall(r"(?m)^(?:\.venv/bin/)?mive.*", shell):
+        for option in re.findall(r" (--[a-z-]+)", line.partition(" #")[0]):
+            assert option in commands, option
 
 
 def test_a_newcomer_finds_every_equation_in_three_files() -> None:
