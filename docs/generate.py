@@ -16,7 +16,7 @@ import re
 import tempfile
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 from unittest.mock import patch
@@ -59,29 +59,26 @@ def table(head: str, rows: Iterable[Iterable[object]]) -> Iterator[str]:
 def model(path: str) -> Iterator[str]:
     """The fields of a model that users write: what they take, and what holds where they say nothing."""
     kind = _object(path)
-    schema = kind.model_json_schema(by_alias=True)
-    fields = {info.serialization_alias or name: info for name, info in kind.model_fields.items()}
-    rows = [
-        (f"`{name}`", _takes(schema["properties"][name], schema), _default(info), _sentence(info.description))
-        for name, info in fields.items()
-    ]
-    return table("field | takes | left open | what it is", rows)
+    return _fields(kind, {name: _default(info) for name, info in kind.model_fields.items()})
 
 
 def settings() -> Iterator[str]:
     """All settings, with their value where nobody says any."""
     from mive.request import Settings
 
-    schema = Settings.model_json_schema(by_alias=True)
-    usual, vary = _preset("standard"), set(_differing())
-    rows = []
-    for field, info in Settings.model_fields.items():
-        name = info.serialization_alias or field
-        value = "by preset" if field in vary else f"`{usual[field]}`"
-        value = "the bundle's" if field in _BUNDLE and field not in vary else value
-        takes = _takes(schema["properties"][name], schema)
-        rows.append((f"`{name}`", takes, value, _sentence(info.description)))
-    return table("setting | takes | left open | what it is", rows)
+    usual = {name: f"`{value}`" for name, value in _preset("standard").items()}
+    said = dict.fromkeys(_BUNDLE, "the bundle's") | dict.fromkeys(_differing(), "by preset")
+    return _fields(Settings, usual | said)
+
+
+def _fields(kind: type[BaseModel], left_open: Mapping[str, str]) -> Iterator[str]:
+    schema = kind.model_json_schema(by_alias=True)["properties"]
+    names = {name: info.serialization_alias or name for name, info in kind.model_fields.items()}
+    rows = (
+        (f"`{names[name]}`", _takes(schema[names[name]]), left_open[name], _sentence(info.description))
+        for name, info in kind.model_fields.items()
+    )
+    return table("field | takes | left open | what it is", rows)
 
 
 def presets() -> Iterator[str]:
@@ -306,18 +303,18 @@ def _differing() -> list[str]:
     return [name for name in all_of_them[0] if name != "preset" and len({str(one[name]) for one in all_of_them}) > 1]
 
 
-def _takes(schema: dict[str, Any], whole: dict[str, Any]) -> str:
+def _takes(schema: dict[str, Any]) -> str:
     """A JSON schema in a few words."""
     if "$ref" in schema:
         return f"a {schema['$ref'].rpartition('/')[2]}"
     if "anyOf" in schema:
-        return " or ".join(_takes(each, whole) for each in schema["anyOf"] if each.get("type") != "null")
+        return " or ".join(_takes(each) for each in schema["anyOf"] if each.get("type") != "null")
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
     if schema.get("type") == "array":
-        return f"list of {_takes(schema['items'], whole).removeprefix('a ')}s"
+        return f"list of {_takes(schema['items']).removeprefix('a ')}s"
     kinds = {"integer": "whole number", "string": "text", "boolean": "true or false"}
     kind = kinds.get(schema["type"], schema["type"])
     names = (("minimum", "from"), ("exclusiveMinimum", "above"), ("maximum", "to"), ("exclusiveMaximum", "below"))
