@@ -1,6 +1,6 @@
 """The attention kernels on a GPU: milliseconds against their references and against what torch needs without them.
 
-    python benchmarks/attention_kernels.py [--table docs/kernels_gpu.md]
+    python benchmarks/attention_kernels.py [--table docs/measurements/kernels_gpu.md]
 
 First runs the kernels' tests on the GPU, and stops if one fails. "torch" is the floor: for IPR plain attention
 by F.scaled_dot_product_attention, for flow-guided attention the same on keys and values gathered beforehand.

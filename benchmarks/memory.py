@@ -1,6 +1,6 @@
 """Peak resident memory against the number of instances and of frames, each run in a process of its own.
 
-    python benchmarks/memory.py [--preset draft] [--table docs/memory.md]
+    python benchmarks/memory.py [--preset draft] [--table docs/measurements/memory.md]
 
 Ratios to the first row are what counts: memory must be flat in instances, and flat in frames past one window.
 """

@@ -1,6 +1,6 @@
 """What the service costs: an edit through it against the same edit in process, and its transports against a copy.
 
-    python benchmarks/service.py [--table docs/service.md]
+    python benchmarks/service.py [--table docs/measurements/service.md]
 
 Everything is measured in one run, turn by turn, so that ratios hold on a busy machine too.
 """
