@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, TypeVar, get_args
 
 import typer
 
+from mive._validation import did_you_mean
 from mive.errors import RequestError
 from mive.request import USUAL_BUNDLE
-from mive.settings import MATTE_FIT, PRESETS, USUAL_PRESET, Codec, EngineName, MatteFit
+from mive.settings import CODECS, ENGINES, MATTE_FIT, PRESETS, USUAL_PRESET, MatteFit
+
+_Word = TypeVar("_Word", bound=str)
 
 ClipArgument = Annotated[str | None, typer.Argument(metavar="CLIP", help="A video, an image or a folder of images.")]
 _OUT_HELP = (
@@ -59,13 +62,11 @@ RequestOption = Annotated[
 ]
 CodecOption = Annotated[
     str | None,
-    typer.Option(metavar="|".join(get_args(Codec)), help="Instead of what OUT's suffix says."),
+    typer.Option(metavar="|".join(CODECS), help="Instead of what OUT's suffix says."),
 ]
 EngineOption = Annotated[
     str,
-    typer.Option(
-        metavar="|".join(get_args(EngineName)), help="What runs the model; trt is TensorRT, auto says what it chose."
-    ),
+    typer.Option(metavar="|".join(ENGINES), help="What runs the model; trt is TensorRT, auto says what it chose."),
 ]
 MatteFitOption = Annotated[
     str | None,
@@ -74,6 +75,23 @@ MatteFitOption = Annotated[
         help=f"Whether mattes of another size or length are an error or fitted. [default: {MATTE_FIT}]",
     ),
 ]
+
+
+def one_of(kind: str, word: str, known: Sequence[_Word]) -> _Word:
+    """The word itself, given with ``--kind``.
+
+    Raises:
+        RequestError: it is none of those that are known.
+    """
+    for each in known:
+        if each == word:
+            return each
+    raise RequestError(
+        f'there is no {kind} "{word}"',
+        expected=f"one of {', '.join(known)}",
+        fix=did_you_mean(word, known) or f"Leave --{kind} out",
+        field=kind,
+    )
 
 
 def by_id(option: str, texts: Sequence[str], kind: str) -> list[tuple[int, str]]:
