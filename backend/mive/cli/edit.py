@@ -22,11 +22,10 @@ from mive.cli.options import (
     SeedOption,
     SetOption,
     SourceOption,
-    one_of,
 )
 from mive.console.ending import say_made
 from mive.console.needs import require_models
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, one_of
 from mive.console.progress import shown
 from mive.settings import CODECS, ENGINES, USUAL_ENGINE
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar, get_args
+from typing import Annotated, get_args
 
 import typer
 
-from mive._validation import did_you_mean
 from mive.errors import RequestError
 from mive.request import USUAL_BUNDLE
 from mive.settings import CODECS, ENGINES, MATTE_FIT, PRESETS, USUAL_PRESET, MatteFit
-
-_Word = TypeVar("_Word", bound=str)
 
 ClipArgument = Annotated[str | None, typer.Argument(metavar="CLIP", help="A video, an image or a folder of images.")]
 _OUT_HELP = (
@@ -75,23 +72,6 @@ MatteFitOption = Annotated[
         help=f"Whether mattes of another size or length are an error or fitted. [default: {MATTE_FIT}]",
     ),
 ]
-
-
-def one_of(kind: str, word: str, known: Sequence[_Word]) -> _Word:
-    """The word itself, given with ``--kind``.
-
-    Raises:
-        RequestError: it is none of those that are known.
-    """
-    for each in known:
-        if each == word:
-            return each
-    raise RequestError(
-        f'there is no {kind} "{word}"',
-        expected=f"one of {', '.join(known)}",
-        fix=did_you_mean(word, known) or f"Leave --{kind} out",
-        field=kind,
-    )
 
 
 def by_id(option: str, texts: Sequence[str], kind: str) -> list[tuple[int, str]]:

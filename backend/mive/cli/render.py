@@ -22,7 +22,6 @@ from mive.cli.options import (
     SeedOption,
     SetOption,
     SourceOption,
-    one_of,
 )
 from mive.cli.remote import (
     BridgeOption,
@@ -37,7 +36,7 @@ from mive.cli.remote import (
     through_bridge,
 )
 from mive.console.ending import say_json, say_made
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, one_of
 from mive.console.progress import shown
 from mive.errors import RequestError
 from mive.jobs import PRIORITIES, SENDS, USUAL_PRIORITY

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import CodecOption, LaterOutOption, MatteOption, MattesOption, once_by_id, one_of
+from mive.cli.options import CodecOption, LaterOutOption, MatteOption, MattesOption, once_by_id
 from mive.cli.remote import (
     CaOption,
     CertOption,
@@ -19,7 +19,7 @@ from mive.cli.remote import (
     connect,
 )
 from mive.console.ending import say_json, say_made, say_warnings
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, one_of
 from mive.console.progress import shown
 from mive.settings import CODECS
 
