@@ -42,7 +42,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Footage:
+class Shot:
     """What a request needs decoded.
 
     Attributes:
@@ -79,9 +79,9 @@ async def sent_from_memory(
     Raises:
         MiveError: clip or mattes cannot be read, do not fit each other, or do not fit into memory.
     """
-    footage = await asyncio.to_thread(open_footage, request, handles)
-    count = len(footage.frames)
-    size = sum(strip.layout.size for strip in footage.strips) * count
+    shot = await asyncio.to_thread(open_shot, request, handles)
+    count = len(shot.frames)
+    size = sum(strip.layout.size for strip in shot.strips) * count
     if size > most:
         raise RequestError(
             f"{count} frames with their mattes take {size / 1e9:.1f} GB of shared memory",
@@ -91,13 +91,13 @@ async def sent_from_memory(
         )
     try:
         async with open_region(connection, size) as region:
-            placed = await asyncio.to_thread(_fill, region, footage.strips, count, report)
-            yield _message(request, footage, placed), footage.frames.first
+            placed = await asyncio.to_thread(_fill, region, shot.strips, count, report)
+            yield _message(request, shot, placed), shot.frames.first
     except aio.AioRpcError as error:
         raise connection.refused(error) from error
 
 
-def open_footage(request: EditRequest, handles: mive_pb2.Handles) -> Footage:
+def open_shot(request: EditRequest, handles: mive_pb2.Handles) -> Shot:
     """Opens clip and mattes, and checks that they fit each other.
 
     Raises:
@@ -109,7 +109,7 @@ def open_footage(request: EditRequest, handles: mive_pb2.Handles) -> Footage:
     clip.read(asked)  # Refuses frames that the clip does not have.
     frames = with_handles(asked, handles, info.frames)
     layout = FrameFormat(info.width, info.height, 3, SAMPLES[info.depth], colour=info.colour)
-    return Footage(
+    return Shot(
         info,
         asked,
         frames,
@@ -173,22 +173,22 @@ def _fill(region: Region, strips: list[Strip], count: int, report: Report) -> li
     return placed
 
 
-def _message(request: EditRequest, footage: Footage, placed: list[media_pb2.RawFrames]) -> edit_pb2.EditRequest:
+def _message(request: EditRequest, shot: Shot, placed: list[media_pb2.RawFrames]) -> edit_pb2.EditRequest:
     clip, *mattes = placed
-    info, first = footage.info, footage.frames.first
+    info, first = shot.info, shot.frames.first
     raw = media_pb2.RawClip(
         frames=clip,
         rate=rational_to_message(info.rate),
         timecode=advance(info.timecode, first, info.rate) if info.timecode else "",
         pixel_aspect=rational_to_message(info.pixel_aspect),
     )
-    ids = None if footage.ids is None else media_pb2.MatteSource(frames=mattes.pop(0))
-    here = FrameRange(footage.asked.first - first, footage.asked.last - first)
+    ids = None if shot.ids is None else media_pb2.MatteSource(frames=mattes.pop(0))
+    here = FrameRange(shot.asked.first - first, shot.asked.last - first)
     return request_to_message(
         request.model_copy(update={"frames": here, **({"mattes": None} if ids is None else {})}),
         clip=media_pb2.ClipSource(frames=raw),
         mattes=ids,
         instance_mattes={
-            number: media_pb2.MatteSource(frames=matte) for number, matte in zip(footage.own, mattes, strict=True)
+            number: media_pb2.MatteSource(frames=matte) for number, matte in zip(shot.own, mattes, strict=True)
         },
     )
