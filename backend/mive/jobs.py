@@ -13,6 +13,8 @@ Way = Literal["path", "upload", "memory"]
 Send = Literal["auto", Way]
 """``auto`` is by path where the server is on this machine, takes paths, and all of the request's are absolute."""
 
+SENDS: Final[tuple[Send, ...]] = get_args(Send)
+
 PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
 """In the order in which they are served."""
 

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -94,6 +94,9 @@ USUAL_ENGINE: Final = "torch"
 
 Codec = Literal["h264", "hevc", "prores", "ffv1"]
 """What a video is written in; no setting either."""
+
+ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
+CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 
 
 class ResolvedSettings(Model):

@@ -11,7 +11,7 @@ import typer
 
 from mive.errors import RequestError
 from mive.request import USUAL_BUNDLE
-from mive.settings import MATTE_FIT, PRESETS, USUAL_PRESET, Codec, EngineName, MatteFit
+from mive.settings import CODECS, ENGINES, MATTE_FIT, PRESETS, USUAL_PRESET, MatteFit
 
 ClipArgument = Annotated[str | None, typer.Argument(metavar="CLIP", help="A video, an image or a folder of images.")]
 _OUT_HELP = (
@@ -59,13 +59,11 @@ RequestOption = Annotated[
 ]
 CodecOption = Annotated[
     str | None,
-    typer.Option(metavar="|".join(get_args(Codec)), help="Instead of what OUT's suffix says."),
+    typer.Option(metavar="|".join(CODECS), help="Instead of what OUT's suffix says."),
 ]
 EngineOption = Annotated[
     str,
-    typer.Option(
-        metavar="|".join(get_args(EngineName)), help="What runs the model; trt is TensorRT, auto says what it chose."
-    ),
+    typer.Option(metavar="|".join(ENGINES), help="What runs the model; trt is TensorRT, auto says what it chose."),
 ]
 MatteFitOption = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mive.jobs import PRIORITIES, STATES, USUAL_PRIORITY, JobState, Priority
 from mive.v1 import job_pb2
-from mive.wire.words import number_of, word_of
+from mive.wire.words import known_word, number_of
 
 _STATE = job_pb2.DESCRIPTOR.enum_types_by_name["JobState"]
 _PRIORITY = job_pb2.DESCRIPTOR.enum_types_by_name["Priority"]
@@ -17,8 +17,7 @@ def state_to_message(state: JobState) -> job_pb2.JobState.ValueType:
 
 def state_from_message(number: int) -> JobState | None:
     """``JOB_STATE_DONE`` as ``"done"``; None for what is no state here."""
-    word = word_of(_STATE, number)
-    return next((state for state in STATES if state == word), None)
+    return known_word(_STATE, number, STATES)
 
 
 def priority_to_message(priority: Priority) -> job_pb2.Priority.ValueType:
@@ -28,5 +27,4 @@ def priority_to_message(priority: Priority) -> job_pb2.Priority.ValueType:
 
 def priority_from_message(number: int) -> Priority | None:
     """``PRIORITY_BATCH`` as ``"batch"``, which UNSPECIFIED is too; None for what is no priority here."""
-    word = word_of(_PRIORITY, number) or USUAL_PRIORITY
-    return next((priority for priority in PRIORITIES if priority == word), None)
+    return known_word(_PRIORITY, number, PRIORITIES) if number else USUAL_PRIORITY

@@ -10,25 +10,25 @@ from pathlib import Path
 import pytest
 from tests.resolve.conftest import Program
 
-from mive_resolve import job as jobs
-from mive_resolve.job import Job, Rendered, environment
+from mive_resolve import process as module
+from mive_resolve.process import Rendered, RenderProcess, environment
 from mive_resolve.refusal import Refusal
 
 
-def finish(job: Job) -> Rendered:
+def finish(process: RenderProcess) -> Rendered:
     for _ in range(3000):
-        if (rendered := job.poll()) is not None:
+        if (rendered := process.poll()) is not None:
             return rendered
         time.sleep(0.01)
     raise AssertionError("it does not end")
 
 
-def wait_for(job: Job, text: str) -> None:
+def wait_for(process: RenderProcess, text: str) -> None:
     for _ in range(3000):
-        if text in job.progress:
+        if text in process.progress:
             return
         time.sleep(0.01)
-    raise AssertionError(job.progress)
+    raise AssertionError(process.progress)
 
 
 def rests() -> list[Path]:
@@ -44,11 +44,11 @@ def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_progress_and_result(program: Program, tmp_path: Path) -> None:
     program.hold()
-    job = Job([program.path, "render", "-o", str(tmp_path / "out.mov")])
-    wait_for(job, "editing 1/4, 0:07 left in all")
-    assert job.poll() is None
+    process = RenderProcess([program.path, "render", "-o", str(tmp_path / "out.mov")])
+    wait_for(process, "editing 1/4, 0:07 left in all")
+    assert process.poll() is None
     program.release()
-    assert finish(job) == Rendered(tmp_path / "out.mov", 20, ("mind the gap",))
+    assert finish(process) == Rendered(tmp_path / "out.mov", 20, ("mind the gap",))
     assert rests() == []
 
 
@@ -59,18 +59,18 @@ def test_resolves_own_libraries_and_python_are_not_mives(
         monkeypatch.setenv(name, "/opt/resolve")
     assert "/opt/resolve" not in environment(os.environ).values()
     monkeypatch.setenv("MIVE_TOKEN_FILE", "/home/anna/token")
-    finish(Job([program.path, "-o", str(tmp_path / "out.mov")]))
+    finish(RenderProcess([program.path, "-o", str(tmp_path / "out.mov")]))
     assert "/opt/resolve" not in program.environment.values()
     assert program.environment["MIVE_TOKEN_FILE"] == "/home/anna/token"
 
 
 def test_cancelling_ends_it_and_says_so(program: Program, tmp_path: Path) -> None:
     program.hold()
-    job = Job([program.path, "-o", str(tmp_path / "out.mov")])
-    wait_for(job, "editing")
-    job.cancel()
+    process = RenderProcess([program.path, "-o", str(tmp_path / "out.mov")])
+    wait_for(process, "editing")
+    process.cancel()
     with pytest.raises(Refusal, match=r"Cancelled\. Nothing was changed"):
-        finish(job)
+        finish(process)
     assert not (tmp_path / "out.mov").exists()
     assert rests() == []
 
@@ -78,15 +78,15 @@ def test_cancelling_ends_it_and_says_so(program: Program, tmp_path: Path) -> Non
 def test_one_that_does_not_listen_is_killed(
     make_program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_GRACE", 0.2)
+    monkeypatch.setattr(module, "_GRACE", 0.2)
     program = make_program(
         'signal.signal(signal.SIGTERM, signal.SIG_IGN); print("deaf", file=sys.stderr, flush=True); time.sleep(60)'
     )
-    job = Job([program.path, "-o", str(tmp_path / "out.mov")])
-    wait_for(job, "deaf")
-    job.cancel()
+    process = RenderProcess([program.path, "-o", str(tmp_path / "out.mov")])
+    wait_for(process, "deaf")
+    process.cancel()
     with pytest.raises(Refusal, match="Cancelled"):
-        finish(job)
+        finish(process)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_failure_is_told_as_mive_tells_it(
     make_program: Callable[..., Program], tmp_path: Path, ending: str, what: str, fix: str
 ) -> None:
     with pytest.raises(Refusal) as refusal:
-        finish(Job([make_program(ending).path, "-o", str(tmp_path / "out.mov")]))
+        finish(RenderProcess([make_program(ending).path, "-o", str(tmp_path / "out.mov")]))
     assert what in refusal.value.what
     assert fix in refusal.value.fix
     assert rests() == []
@@ -124,5 +124,5 @@ def test_a_failure_is_told_as_mive_tells_it(
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="mive plugin install --resolve"):
-        Job([str(tmp_path / "mive")])
+        RenderProcess([str(tmp_path / "mive")])
     assert rests() == []

@@ -30,7 +30,7 @@ class Rendered:
     warnings: tuple[str, ...]
 
 
-class Job:
+class RenderProcess:
     """A render that runs. It goes on if Resolve ends, and leaves its result where it was told.
 
     Args:
