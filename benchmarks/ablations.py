@@ -70,7 +70,7 @@ def measure(row: str, clip: int, preset: str, work: Path, bundle: str) -> dict[s
         instances=instances,
         global_caption=" and ".join(i.caption for i in instances),
         bundle=bundle,
-        settings=Settings(preset=preset, **ROWS[row]),  # type: ignore[arg-type]
+        settings=Settings(preset=preset, **ROWS[row]),
     )
     started = time.monotonic()
     out = done.with_suffix(".mkv")

@@ -25,8 +25,9 @@ from mive.cli.options import (
 )
 from mive.console.ending import say_made
 from mive.console.needs import require_models
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, one_of
 from mive.console.progress import shown
+from mive.settings import CODECS, ENGINES, USUAL_ENGINE
 
 
 def edit(
@@ -44,7 +45,7 @@ def edit(
     matte_fit: MatteFitOption = None,
     request: RequestOption = None,
     codec: CodecOption = None,
-    engine: EngineOption = "torch",
+    engine: EngineOption = USUAL_ENGINE,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Invert the source again, and keep nothing of it.")
     ] = False,
@@ -55,14 +56,15 @@ def edit(
 
     Beside OUT comes a manifest, from which "mive render-again" makes the same frames.
     """
-    from mive.cli.flags import Flags, check_codec, check_engine, whole_request
+    from mive.cli.flags import Flags, whole_request
 
     flags = Flags(
         clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames, bundle,
         preset, seed, matte_fit, tuple(set_ or ()),
     )  # fmt: skip
     whole = whole_request(flags, request)
-    chosen, runs = check_codec(codec), check_engine(engine)
+    chosen = None if codec is None else one_of("codec", codec, CODECS)
+    runs = one_of("engine", engine, ENGINES)
     require_models()
     from mive import edit as editing
     from mive.editing.inversions import InversionCache

@@ -19,8 +19,9 @@ from mive.cli.remote import (
     connect,
 )
 from mive.console.ending import say_json, say_made, say_warnings
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, one_of
 from mive.console.progress import shown
+from mive.settings import CODECS
 
 if TYPE_CHECKING:
     from mive.client import Job
@@ -51,10 +52,9 @@ def watch(
     Ctrl-C stops watching; the job goes on. Where clip and mattes are not where the job's request says (it was
     submitted by upload, or elsewhere), name them: the manifest beside OUT is then of use here.
     """
-    from mive.cli.flags import check_codec
     from mive.client import collect, follow
 
-    chosen = check_codec(codec)
+    chosen = None if codec is None else one_of("codec", codec, CODECS)
     with connect(server, token_file, ca, cert, key, insecure) as client, shown(quiet, here=False) as display:
         if out is None:
             done = follow(client, job, Teller(display))

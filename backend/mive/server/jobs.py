@@ -6,18 +6,12 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, TypeAlias
 
+from mive.jobs import FINISHED, PRIORITIES, USUAL_PRIORITY, JobState, Priority
 from mive.request import EditRequest, FrameRange
 
-Priority = Literal["interactive", "batch"]
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 Body: TypeAlias = Mapping[str, Any]
-
-PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "batch")
-"""In the order in which they are served."""
-
-FINISHED: Final[tuple[JobState, ...]] = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Submission:
 
     owner: str
     request: EditRequest
-    priority: Priority = "batch"
+    priority: Priority = USUAL_PRIORITY
     key: str | None = None
     deadline: float | None = None
     handles: Handles = Handles()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mive.errors import RequestError
-from mive.request import EditRequest, FrameRange, Instance, Settings
+from mive.request import USUAL_BUNDLE, EditRequest, FrameRange, Instance, Settings
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.words import fill, joined, refuse_unknown, values_of
 
@@ -50,7 +50,7 @@ def request_to_message(
 
 
 def request_from_message(
-    message: edit_pb2.EditRequest, *, bundle: str = "tiny", name_source: NameSource | None = None
+    message: edit_pb2.EditRequest, *, bundle: str = USUAL_BUNDLE, name_source: NameSource | None = None
 ) -> EditRequest:
     """The request that a message holds.
 

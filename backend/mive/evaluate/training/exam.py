@@ -77,7 +77,7 @@ def scorer_figures(model: CLIPModel, tokenizer: CLIPTokenizer, scenes: Scenes) -
 
 @torch.no_grad()
 def generator_figures(
-    model: Generator, latents: Latents, tokenizer: CLIPTokenizer, text: CLIPTextModel, batch: int = 64, repeats: int = 8
+    model: Generator, latents: Latents, tokenizer: CLIPTokenizer, text: CLIPTextModel, batch: int, repeats: int
 ) -> dict[str, float]:
     """Loss on whole scenes and on crops, with and without control, and the start token's mean mass."""
     device = latents.scenes.device

@@ -30,7 +30,7 @@ SHARES: Final = {"text": 0.03, "depth": 0.03, "scorer": 0.06, "vae": 0.25, "gene
 
 @dataclass(frozen=True)
 class Size:
-    """How many scenes, the batches of every stage, and the seconds between bundles."""
+    """How many scenes, the batches of every stage and of the last exam, and the seconds between bundles."""
 
     scenes: int
     scorer_scenes: int
@@ -39,13 +39,14 @@ class Size:
     pairs: int
     depth: int
     denoiser: Phases
+    exam_batches: int
     save_every: float
 
 
 SIZES: Final = {
-    "gpu": Size(96_000, 9_600, 256, VaeBatch(256, 32), 1024, 64, Phases(512, 256), 60),
-    "cpu": Size(24_000, 8_000, 256, VaeBatch(8, 2), 192, 12, Phases(24, 12), 900),
-    "dry": Size(64, 32, 32, VaeBatch(2, 1), 4, 2, Phases(2, 2), 900),
+    "gpu": Size(96_000, 9_600, 256, VaeBatch(256, 32), 1024, 64, Phases(512, 256), 4, 60),
+    "cpu": Size(24_000, 8_000, 256, VaeBatch(8, 2), 192, 12, Phases(24, 12), 8, 900),
+    "dry": Size(64, 32, 32, VaeBatch(2, 1), 4, 2, Phases(2, 2), 1, 900),
 }
 
 
@@ -82,7 +83,7 @@ class Trainer:
         self._train_generator(parts, Latents(scenes, parts.vae, parts.depth))
         latents = Latents(exam_scenes, parts.vae, parts.depth)
         figures = exam.generator_figures(
-            parts.generator, latents, self.tokenizer, parts.text, self.size.denoiser.wholes
+            parts.generator, latents, self.tokenizer, parts.text, self.size.denoiser.wholes, self.size.exam_batches
         )
         self.say(scenes=scenes.count, **figures)
 

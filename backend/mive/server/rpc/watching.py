@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from mive.server.jobs import FINISHED, Event, Job
+from mive.jobs import FINISHED
+from mive.server.jobs import Event, Job
 from mive.server.rpc.messages import Redact, event_to_message
 from mive.server.rpc.pulse import Pulse
 from mive.server.store import JobStore
