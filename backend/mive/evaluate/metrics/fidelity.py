@@ -72,7 +72,7 @@ def psnr(pixels: Array, ideal: Array) -> float:
 def lab(rgb: Array) -> Array:
     """CIE L*a*b* (D65) ``[..., 3]`` of sRGB code values ``[..., 3]``, 0..1.
 
-    OpenCV's own conversion is of a table, which differs by up to 0.5.
+    OpenCV's own conversion reads from a table and is off by up to half a unit.
     """
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     ratio = linear @ np.array(_TO_XYZ).T / _WHITE
