@@ -56,6 +56,16 @@ def test_scores_of_an_edit_with_itself(mive: Run, toy: ToyClip, bundle: Path) ->
     assert [name for name in eight if f" {name} " not in table] == []
 
 
+def test_scores_against_an_ideal_edit(mive: Run, toy: ToyClip, bundle: Path) -> None:
+    clip = toy.videos[0]
+    words = ["--mattes", toy.mattes, "--edit", "1=a red ball", "--bundle", str(bundle), "--ideal", clip]
+    ideal = mive("score", clip, clip, *words, "--json").json["ideal"]
+    assert (ideal["psnr"], ideal["delta_e"]) == (100, 0)
+    assert ideal["share"] == pytest.approx(100 / ideal["ceiling"]["psnr"])
+    table = mive("score", clip, clip, *words).out
+    assert [name for name in ("PSNR in dB", "ΔE", "SSIM", "100.0", "mean") if name not in table] == []
+
+
 def test_scores_of_a_range(mive: Run, toy: ToyClip, bundle: Path) -> None:
     clip = toy.videos[0]
     words = ["--mattes", toy.mattes, "--edit", "1=a red ball", "--bundle", bundle]

@@ -12,22 +12,14 @@ import pytest
 from mive.edit import EditResult
 from mive.errors import OutputError
 from mive.evaluate import demo
-from mive.evaluate.toyworld import Renderer, Scene, repainted
-from mive.evaluate.training.scenes import HELD_OUT_SEEDS
+from mive.evaluate.toyworld import Renderer
+from mive.evaluate.training.rendering import HELD_OUT_SEEDS
 from mive.manifest import read_manifest
 from mive.media import open_clip, open_writer
 from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest, FrameRange
 
-FILES = {"source.mp4", "edited.mp4", "sheet.png", "scores.json", "manifest.json", "request.json"}
-
-
-def ideal() -> Scene:
-    """The scene as the captions want it."""
-    scene = demo.demo_scene()
-    for index, (colour, pattern) in enumerate(demo.EDITS):
-        scene = repainted(scene, index, colour=colour, pattern=pattern)
-    return scene
+FILES = {"source.mp4", "ideal.mp4", "edited.mp4", "sheet.png", "scores.json", "manifest.json", "request.json"}
 
 
 @pytest.fixture
@@ -37,7 +29,7 @@ def perfect(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(request: EditRequest, out: Path, **options: Any) -> EditResult:
         source = open_clip(request.clip)
         span = FrameRange(0, source.info.frames - 1)
-        renderer = Renderer(ideal())
+        renderer = Renderer(demo.ideal_scene(demo.demo_scene()))
         with open_writer(out, source.info, span) as writer:
             for number in span.indices():
                 writer.write(renderer.frame(number).image)
@@ -84,6 +76,9 @@ def test_everything_is_in_one_folder(bundle: str, tmp_path: Path) -> None:
     assert scores["seconds"] == 1.5
     eight = [scores[name] for name in ("gtc", "gtf", "fa", "ltc", "ltf", "ia", "cia", "bp")]
     assert None not in eight
+    assert (scores["ideal"]["psnr"], scores["ideal"]["delta_e"]) == (100, 0)
+    assert scores["ideal"]["share"] > 1, "a renderer has no VAE between it and the ideal"
+    assert 0 < scores["ideal"]["ceiling"]["psnr"] < 60
 
 
 @pytest.mark.usefixtures("perfect")
@@ -128,6 +123,9 @@ def test_the_shipped_model_does_what_the_captions_say(tmp_path: Path) -> None:
     assert result.measured.cia >= 0.85
     assert result.measured.ia is not None
     assert result.measured.ia >= 0.85
+    assert result.measured.ideal is not None
+    assert result.measured.ideal.share is not None
+    assert 0.5 <= result.measured.ideal.share <= 1
     assert read_manifest(result.manifest).frames_hash
     source, edited = (list(open_clip(tmp_path / "lossless" / f"{name}.mkv").read())
                       for name in ("source", "edited"))  # fmt: skip

@@ -33,6 +33,15 @@ def test_all_rows_have_one_width_and_the_frames_keep_their_shape(size: tuple[int
     assert max(height, width) == 240
 
 
+def test_an_ideal_is_one_more_row_above_the_edit() -> None:
+    grey, mattes = [np.full((64, 64, 3), 100, np.uint8)] * 2, [np.ones((1, 64, 64), np.float32)] * 2
+    ideal, edited = [np.full((64, 64, 3), 150, np.uint8)] * 2, [np.full((64, 64, 3), 200, np.uint8)] * 2
+    sheet = contact_sheet(grey, mattes, edited, ["a red cup"], ideal)
+    tops = [np.flatnonzero((sheet == value).all(axis=2).sum(axis=1) > 20)[0] for value in (100, 150, 200)]
+    assert tops == sorted(tops)
+    assert sheet.shape[0] - contact_sheet(grey, mattes, edited, ["a red cup"]).shape[0] > 240
+
+
 def test_mattes_and_captions_share_a_colour() -> None:
     frames = [np.full((64, 64, 3), 255, np.uint8)]
     mattes = np.zeros((1, 2, 64, 64), np.float32)

@@ -118,14 +118,16 @@ def run(
     info = _info(suite, folder, bundle, judge, preset, set_ or [])
     require_models()
     from mive.evaluate.bench.runner import run_suite
-    from mive.evaluate.metrics.files import load_judge
+    from mive.evaluate.metrics.files import load_judge, load_round_trip
 
     makers = _makers(folder, info, chosen, methods, foreign or [], fit)
     scorer = load_judge(info.judge)
+    ideals = any(clip.ideal is not None for clip in chosen)
+    round_trip = load_round_trip(info.bundle, info.settings) if ideals else None
     folder.start(info)
     failed = []
     say = _Lines(quiet)
-    for told in run_suite(chosen, makers, folder, scorer, watch=_watch(quiet)):
+    for told in run_suite(chosen, makers, folder, scorer, round_trip=round_trip, watch=_watch(quiet)):
         say(told)
         if told.result.error:
             failed.append(told.result)
@@ -244,6 +246,8 @@ class _Lines:
         one = told.result
         if one.scores:
             known = [f"{name.upper()} {one.scores[name]:.3f}" for name in ("ia", "cia") if one.scores[name] is not None]
+            psnr = (one.scores.get("ideal") or {}).get("psnr")
+            known += [] if psnr is None else [f"PSNR {psnr:.1f} dB"]
             words = ", ".join([*known, *([f"{one.seconds['total']:.1f} s"] if one.seconds else []), *one.fit])
         else:
             words = f"failed: {one.error['what'] if one.error else ''}"

@@ -38,8 +38,9 @@ def demo(
 
 _FILES = {
     "source": "the clip",
+    "ideal": "what a perfect edit would be",
     "edited": "the edit",
-    "sheet": "the clip, its mattes and the edit on one picture",
+    "sheet": "the clip, its mattes, the ideal and the edit on one picture",
     "scores": "all scores",
     "manifest": 'how it was made, for "mive render-again"',
     "mattes": "the ID mattes",

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mive.cli.flags import Flags
     from mive.editing.framing import Framing, FramingRule
     from mive.media import Clip, Mattes
-    from mive.media.mattes import Fit
     from mive.progress import Report
     from mive.request import EditRequest, FrameRange
+    from mive.settings import MatteFit
 
 
 def frame(
@@ -125,7 +125,7 @@ def _with_all(flags: Flags) -> Flags:
     return replace(flags, edit=tuple(f"{number}=instance {number}" for number in sorted(ids)))
 
 
-def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, Fit]:
+def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, MatteFit]:
     """The rule for a request's bundle and settings, and how mattes are to fit."""
     from mive.editing.framing import FramingRule
     from mive.networks.bundle_files import find_bundle

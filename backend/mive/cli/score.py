@@ -25,6 +25,10 @@ def score(
         str | None,
         typer.Option(metavar="A-B", help="The frames of SOURCE that EDITED holds, from 0."),
     ] = None,
+    ideal: Annotated[
+        str | None,
+        typer.Option(metavar="CLIP", help="What a perfect edit would be: PSNR, ΔE and SSIM against it, inside mattes."),
+    ] = None,
     bundle: BundleOption = None,
     matte_fit: MatteFitOption = None,
     json: JsonOption = False,
@@ -51,6 +55,7 @@ def score(
         frames=request.frames,
         bundle=request.bundle,
         matte_fit=request.settings.matte_fit or MATTE_FIT,
+        ideal=None if ideal is None else scoring.Ideal(ideal, scoring.load_round_trip(request.bundle)),
     )
     values: dict[str, Any] = scores.to_dict()
     if json:

@@ -35,6 +35,8 @@ def show_scores(scores: Scores) -> None:
         numbers = (_number(value) for value in (row.ltf, row.ia, row.cia, row.leak))
         each.add_row(str(row.id), row.caption, *numbers)
     console.print(each)
+    if scores.ideal is not None:
+        console.print(_against_ideal(scores))
     for note in scores.notes:
         console.print(note, markup=False)
 
@@ -60,5 +62,20 @@ def show_views(framing: Framing) -> None:
     Console(highlight=False).print(table)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _against_ideal(scores: Scores) -> Table:
+    """Each instance, and their mean, against the ideal edit."""
+    table = Table("id", "PSNR in dB", "the VAE's", "share", "ΔE", "the VAE's", "SSIM", "the VAE's")
+    for name, found in (*((str(row.id), row.ideal) for row in scores.instances), ("mean", scores.ideal)):
+        if found is None:
+            continue
+        most = found.ceiling
+        share = "-" if found.share is None else f"{found.share:.0%}"
+        table.add_row(
+            name, _number(found.psnr, 1), _number(most.psnr, 1), share,
+            _number(found.delta_e, 1), _number(most.delta_e, 1), _number(found.ssim), _number(most.ssim),
+        )  # fmt: skip
+    return table
+
+
+def _number(value: float | None, places: int = 3) -> str:
+    return "-" if value is None else f"{value:.{places}f}"

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from mive.edit import EditResult, run_edit
 from mive.errors import OutputError
-from mive.evaluate.metrics.files import score_files
+from mive.evaluate.metrics.files import Ideal, load_round_trip, score_files
 from mive.evaluate.metrics.report import Scores
 from mive.evaluate.sheet import contact_sheet, spread, write_sheet
-from mive.evaluate.toyworld import Scene, describe, random_scene
-from mive.evaluate.toyworld.clip import ToyClip, write_clip
+from mive.evaluate.toyworld import Scene, describe, edited_scene, random_scene
+from mive.evaluate.toyworld.clip import ToyClip, write_clip, write_pictures
 from mive.media import open_clip, open_mattes, open_writer
 from mive.media.atomic import output_error
 from mive.progress import Report
@@ -38,8 +38,8 @@ class DemoResult:
     """What the demo made, all in one folder.
 
     Attributes:
-        source, edited: H.264, to look at. What was edited and scored is in ``lossless/``.
-        sheet: PNG of source, mattes and edit.
+        source, ideal, edited: H.264, to look at. What was edited and scored is in ``lossless/``.
+        sheet: PNG of source, mattes, ideal and edit.
         scores, manifest, request: JSON; ``mive edit --request`` takes the last.
         mattes: folder of ID mattes.
         measured: the scores.
@@ -48,6 +48,7 @@ class DemoResult:
     """
 
     source: Path
+    ideal: Path
     edited: Path
     sheet: Path
     scores: Path
@@ -62,6 +63,11 @@ class DemoResult:
 def demo_scene() -> Scene:
     """Three things of different shapes and colours, well apart, on a quiet ground."""
     return random_scene(SEED, SIZE, count=(3, 3), scale=(0.2, 0.26), spacing=1.05)
+
+
+def ideal_scene(scene: Scene) -> Scene:
+    """What a perfect edit would be."""
+    return edited_scene(scene, dict(enumerate(EDITS)))
 
 
 def demo_instances(scene: Scene) -> tuple[Instance, ...]:
@@ -109,12 +115,21 @@ def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str =
     _prepare(out)
     clip, request = demo_request(out, bundle, ("lossless/source.mkv", "source.mp4"))
     _write_request(out / "request.json", request)
-    edited = out / "lossless" / "edited.mkv"
+    ideal, edited = out / "lossless" / "ideal.mkv", out / "lossless" / "edited.mkv"
+    write_pictures(ideal_scene(demo_scene()), ideal, FRAMES)
+    _copy(ideal, out / "ideal.mp4")
     result = run_edit(request, edited.absolute(), report=report)
     _move(result.manifest, out / "manifest.json")
     _copy(edited, out / "edited.mp4")
-    _draw(clip, request, edited, out / "sheet.png")
-    measured = score_files(request.clip, edited, request.mattes, request.instances, bundle=bundle)
+    _draw(clip, request, ideal, edited, out / "sheet.png")
+    measured = score_files(
+        request.clip,
+        edited,
+        request.mattes,
+        request.instances,
+        bundle=bundle,
+        ideal=Ideal(ideal, load_round_trip(bundle)),
+    )
     seconds = result.seconds["total"]
     _write_json(out / "scores.json", {**measured.to_dict(), "seconds": seconds})
     return _result(out, clip, result, measured)
@@ -150,17 +165,18 @@ def _copy(clip: Path, out: Path) -> None:
             writer.write(frame)
 
 
-def _draw(clip: ToyClip, request: EditRequest, edited: Path, out: Path) -> None:
+def _draw(clip: ToyClip, request: EditRequest, ideal: Path, edited: Path, out: Path) -> None:
     source = open_clip(clip.videos[0])
     span = FrameRange(0, FRAMES - 1)
     mattes = open_mattes(request.mattes, request.instances, source.info, span, "exact")
     shown = spread(FRAMES)
-    before, after = list(source.read()), list(open_clip(edited).read())
+    before, best, after = (list(open_clip(path).read()) for path in (clip.videos[0], ideal, edited))
     sheet = contact_sheet(
         [before[index] for index in shown],
         [mattes.read(index) for index in shown],
         [after[index] for index in shown],
         [f"{i.id}: {i.source_caption} -> {i.caption}" for i in request.instances],
+        [best[index] for index in shown],
     )
     write_sheet(out, sheet)
 
@@ -168,6 +184,7 @@ def _draw(clip: ToyClip, request: EditRequest, edited: Path, out: Path) -> None:
 def _result(out: Path, clip: ToyClip, result: EditResult, measured: Scores) -> DemoResult:
     return DemoResult(
         source=out / "source.mp4",
+        ideal=out / "ideal.mp4",
         edited=out / "edited.mp4",
         sheet=out / "sheet.png",
         scores=out / "scores.json",

@@ -1,4 +1,4 @@
-"""A contact sheet: source, mattes and edit of a few frames, one below the other, on one picture."""
+"""A contact sheet: source, mattes, ideal and edit of a few frames, one below the other, on one picture."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def contact_sheet(
     mattes: Sequence[Coverage],
     edited: Sequence[Pixels],
     captions: Sequence[str],
+    ideal: Sequence[Pixels] = (),
 ) -> Image:
     """The sheet, [H, W, 3] uint8 RGB, as wide as the frames side by side.
 
@@ -49,18 +50,17 @@ def contact_sheet(
         mattes: [M, h, w] float32 0..1 for each of them.
         edited: as many frames of the same size.
         captions: a line of text for each of the M instances, drawn in its matte's colour.
+        ideal: what the edited frames would be at best; they are shown above those.
     """
-    rows = (
-        strip([small(frame) for frame in source]),
-        strip([tinted(frame, matte) for frame, matte in zip(source, mattes, strict=True)]),
-        strip([small(frame) for frame in edited]),
-    )
+    coloured = strip([tinted(frame, matte) for frame, matte in zip(source, mattes, strict=True)])
     # A frame or two are narrower than the words.
     narrowest = max(_text_width(text) for text in captions) + 3 * _GAP + _LINE
-    width = max(rows[0].shape[1], narrowest)
+    width = max(coloured.shape[1], narrowest)
     legend = [label(text, width, COLOURS[i % len(COLOURS)]) for i, text in enumerate(captions)]
-    parts = [label("source", width), rows[0], label("mattes", width), rows[1], *legend]
-    parts += [label("edited", width), rows[2], _blank(_GAP, width)]
+    parts = [*_row("source", source, width), label("mattes", width), coloured, *legend]
+    if ideal:
+        parts += _row("ideal", ideal, width)
+    parts += [*_row("edited", edited, width), _blank(_GAP, width)]
     return np.vstack([widen(part, width) for part in parts])
 
 
@@ -76,6 +76,10 @@ def write_sheet(path: Path, sheet: Image) -> None:
         path.write_bytes(data.tobytes())
     except OSError as error:
         raise output_error(error, path) from error
+
+
+def _row(name: str, frames: Sequence[Pixels], width: int) -> list[Image]:
+    return [label(name, width), strip([small(frame) for frame in frames])]
 
 
 def small(frame: Pixels, side: int = _CELL) -> Image:

@@ -110,7 +110,7 @@ def open_mattes(
     return Mattes([instance.id for instance in instances], layers, frames, files)
 
 
-def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: Fit = "exact") -> list[int]:
+def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: MatteFit = MATTE_FIT) -> list[int]:
     """The ids that ID mattes hold in ``frames``, ascending; see `open_mattes`.
 
     Raises:

@@ -185,6 +185,22 @@ def load_scorer(
     return Scorer(model, processor, tokenizer)
 
 
+def load_vae(name: str | Path, *, device: str | torch.device = "cpu") -> AutoencoderKL:
+    """The VAE of a bundle, in fp32, with nothing else of it loaded.
+
+    Args:
+        name: as :func:`mive.networks.bundle_files.find_bundle` takes it.
+
+    Raises:
+        BundleError: something is missing or corrupt; it names the file.
+        OutOfMemory: it does not fit into the device's memory.
+    """
+    network: AutoencoderKL = _place(
+        load_network(AutoencoderKL, find_part(find_bundle(name), "vae"), torch.float32), device
+    )
+    return network
+
+
 def _place(network: nn.Module, device: str | torch.device) -> Any:
     """The network on its device, its convolutions laid out as they run fastest."""
     try:

@@ -75,7 +75,9 @@ class Painter:
         return Made(seconds)
 
 
-def write_squares(folder: Path, names: Sequence[str] = ("one", "three", "two"), frames: int = FRAMES) -> Suite:
+def write_squares(
+    folder: Path, names: Sequence[str] = ("one", "three", "two"), frames: int = FRAMES, ideals: bool = False
+) -> Suite:
     """A suite whose clip "two" has two edited instances, and so on; the squares that are left alone stay."""
     folder.mkdir(exist_ok=True)
     (folder / "suite.json").write_text(json.dumps({"version": 1, "name": "squares", "description": "<plain>"}))
@@ -96,7 +98,16 @@ def write_squares(folder: Path, names: Sequence[str] = ("one", "three", "two"), 
                 source.write(picture)
                 mattes.write(np.repeat(ids[..., None], 3, axis=2))
         (folder / name / "clip.json").write_text(json.dumps(described(edited)))
-    return load_suite(folder)
+    return with_ideals(load_suite(folder)) if ideals else load_suite(folder)
+
+
+def with_ideals(suite: Suite) -> Suite:
+    """The same suite with what a perfect edit would be in each clip."""
+    for clip in suite.clips:
+        Painter("perfect", AFTER).make(clip, clip.folder / "ideal.mkv", lambda progress: None)
+        about = json.loads((clip.folder / "clip.json").read_text())
+        (clip.folder / "clip.json").write_text(json.dumps({**about, "ideal": "ideal.mkv"}))
+    return load_suite(suite.folder)
 
 
 def described(edited: int) -> dict[str, Any]:

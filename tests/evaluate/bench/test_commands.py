@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.commands import Run, runner
-from tests.evaluate.bench.conftest import AFTER, Painter
+from tests.evaluate.bench.conftest import AFTER, Painter, with_ideals
 
 import mive as package
 from mive.evaluate.bench.methods import METHODS
@@ -66,6 +66,18 @@ def test_foreign_outputs_from_suite_to_report(
     assert told["clips"] == 2
     assert [Path(path).name for path in told["files"]] == ["report.json", "report.csv", "report.md", "report.html"]
     assert all(Path(path).is_file() for path in told["files"])
+
+
+def test_scores_against_the_ideal_tell_what_the_bundles_vae_reaches(
+    bench: Run, squares: Suite, theirs: Path, judge: Path, tmp_path: Path
+) -> None:
+    suite, out = with_ideals(squares), tmp_path / "out"
+    words = ["--foreign", f"theirs={theirs}", "--bundle", judge, "--clips", "0"]
+    done = bench("run", suite.folder, "-o", out, *words)
+    assert done.code == 0
+    assert "PSNR 100.0 dB" in done.err
+    ideal = json.loads((out / "results" / "theirs" / "one.json").read_text())["scores"]["ideal"]
+    assert ideal["share"] == pytest.approx(100 / ideal["ceiling"]["psnr"])
 
 
 @pytest.mark.parametrize(

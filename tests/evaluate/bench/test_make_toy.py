@@ -56,6 +56,21 @@ def test_edits_keep_the_shape_and_take_a_colour_of_their_own(toy: Suite) -> None
             assert before[1] == after[1] == one.name
 
 
+def test_the_ideal_edit_changes_what_is_edited_and_nothing_else(toy: Suite) -> None:
+    for clip in toy.clips:
+        assert clip.ideal is not None
+        source, ideal = (np.stack(list(open_clip(path).read())) for path in (clip.source, clip.ideal))
+        ids = np.stack([read_image(path).pixels for path in sorted(clip.mattes.iterdir())])[..., 0]
+        edited = [one.id for one in clip.instances]
+        changed = (source != ideal).any(axis=-1)
+        for number in edited:
+            assert changed[ids == number].mean() > 0.5
+        others = np.isin(ids, [one.id for one in clip.about.instances if one.id not in edited])
+        # Edges are blended, so that a neighbour's colour shows in them.
+        assert changed[others].mean() < 0.15 if others.any() else True
+        assert changed[ids == 0].mean() < 0.05
+
+
 def test_the_same_seed_gives_the_same_suite_and_another_another(toy: Suite, tmp_path: Path) -> None:
     list(make_toy(tmp_path / "same", 1, frames=FrameRange(2, 4)))
     list(make_toy(tmp_path / "other", 1, seed=1, frames=FrameRange(2, 4)))

@@ -36,6 +36,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def with_ideal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of two methods on clips whose ideal edits are known."""
+    root = tmp_path_factory.mktemp("ideal")
+    suite, folder = write_squares(root / "suite", ideals=True), RunFolder(root / "out")
+    folder.start(RunInfo(suite=str(root / "suite"), bundle="tiny", judge="tiny", settings=Settings()))
+    painters = [Painter("full", ("green", "blue", "blue")), Painter("theirs", BEFORE)]
+    assert len(list(run_suite(suite.clips, painters, folder, ColourJudge()))) == 6
+    write_report(read_report(root / "out"), root / "out")
+    return root / "out"
+
+
+@pytest.fixture(scope="module")
 def report(folder: Path) -> Report:
     return read_report(folder)
 
@@ -91,6 +103,27 @@ def test_markdown_is_table_2(html: str, folder: Path) -> None:
     scores = text.split("## ")[1]
     (row,) = (line for line in scores.splitlines() if line.startswith("| theirs"))
     assert "0.500 [0.000, 1.000]" in row
+
+
+def test_clips_with_ideals_have_tables_of_their_own(with_ideal: Path, html: str, folder: Path) -> None:
+    text = (with_ideal / "report.md").read_text()
+    assert "## Against the ideal edit, inside the mattes (3 clips)" in text
+    assert "| method | PSNR ↑ | of VAE ↑ | ΔE ↓ | SSIM ↑ |" in text
+    page = (with_ideal / "report.html").read_text()
+    assert '<section id="ideal">' in page
+    assert page.count("<span>ideal</span>") == 6
+    data = json.loads((with_ideal / "report.json").read_text())["ideal"]
+    assert data["clips"] == 3
+    # Clips one and two are perfect, of three one square in three is red's opposite: 1.76 dB.
+    assert data["overall"]["full"]["psnr"]["mean"] == pytest.approx((200 + (200 + 1.76) / 3) / 3, abs=0.01)
+    assert data["overall"]["full"]["psnr"]["low"] < 100
+    assert data["against"]["rows"]["theirs"]["delta_e"]["low"] > 0
+    assert data["by_size"]["large"]["full"]["psnr"] is not None
+    (line, *_) = csv.DictReader((with_ideal / "report.csv").open())
+    assert (line["psnr"], line["share"], line["delta_e"]) == ("100.0", "", "0.0")
+    assert '<section id="ideal">' not in html
+    assert "Against the ideal" not in (folder / "report.md").read_text()
+    assert json.loads((folder / "report.json").read_text())["ideal"] is None
 
 
 class Page(HTMLParser):

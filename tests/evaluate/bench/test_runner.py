@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from tests.evaluate.bench.conftest import AFTER, BEFORE, ColourJudge, Painter, write_squares
+from tests.evaluate.bench.conftest import AFTER, BEFORE, Array, ColourJudge, Painter, with_ideals, write_squares
 
 from mive.errors import BundleError, RequestError
 from mive.evaluate.bench.results import Result, RunFolder, RunInfo
@@ -20,7 +23,7 @@ def run(suite: Suite, folder: RunFolder, *makers: Painter) -> list[Told]:
     return list(run_suite(suite.clips, makers, folder, ColourJudge(), pause=0.01))
 
 
-def scores(told: list[Told], clip: str) -> dict[str, float]:
+def scores(told: list[Told], clip: str) -> dict[str, Any]:
     (found,) = (one.result.scores for one in told if one.result.clip == clip)
     assert found is not None
     return found
@@ -59,6 +62,47 @@ def test_the_global_captions_are_the_suites(squares: Suite, tmp_path: Path) -> N
     found = scores(run(squares, RunFolder(tmp_path / "out"), Painter("p", AFTER)), "two")
     assert found["global_caption"] == squares.clips[2].target_caption
     assert found["global_source_caption"] == squares.clips[2].source_caption
+
+
+def test_an_edit_is_held_against_the_ideal(squares: Suite, tmp_path: Path) -> None:
+    suite, folder = with_ideals(squares), RunFolder(tmp_path / "out")
+    perfect, untouched = run(suite, folder, Painter("perfect", AFTER)), run(suite, folder, Painter("not", BEFORE))
+    best, worst = (scores(told, "two")["ideal"] for told in (perfect, untouched))
+    assert (best["psnr"], best["delta_e"], best["ssim"]) == (100, 0, pytest.approx(1))
+    # Red for green and green for blue: two of three channels are as wrong as can be.
+    assert worst["psnr"] == pytest.approx(1.76, abs=0.01)
+    assert best["share"] is best["ceiling"]["psnr"] is None, "no VAE was given"
+    assert [row["ideal"]["psnr"] for row in scores(perfect, "two")["instances"]] == [100, 100]
+
+
+def test_the_ceiling_of_a_clip_is_measured_once_for_all_methods(squares: Suite, tmp_path: Path) -> None:
+    seen = []
+
+    class Dimmed:
+        """In place of a VAE: a round trip that costs a tenth of the light."""
+
+        def frames(self, frames: Iterable[Array]) -> Iterator[Array]:
+            for frame in frames:
+                seen.append(frame.shape)
+                yield frame * np.float32(0.9 / 255)
+
+    suite, painters = with_ideals(squares), [Painter("perfect", AFTER), Painter("not", BEFORE)]
+    told = list(
+        run_suite(suite.clips, painters, RunFolder(tmp_path), ColourJudge(), round_trip=Dimmed())  # type: ignore[arg-type]
+    )
+    assert len(seen) == sum(3 for _ in suite.clips)
+    for one in told:
+        assert one.result.scores is not None
+        ideal = one.result.scores["ideal"]
+        # A channel of three is a tenth too dark: 10 log10(3 / 0.01).
+        assert ideal["ceiling"]["psnr"] == pytest.approx(24.77, abs=0.01)
+        assert ideal["share"] == pytest.approx(ideal["psnr"] / 24.77, rel=1e-3)
+
+
+def test_a_clip_whose_ideal_comes_later_is_scored_again(squares: Suite, tmp_path: Path) -> None:
+    folder, painter = RunFolder(tmp_path / "out"), Painter("p", AFTER)
+    assert scores(run(squares, folder, painter), "two")["ideal"] is None
+    assert scores(run(with_ideals(squares), folder, painter), "two")["ideal"]["psnr"] == 100
 
 
 def test_what_is_done_is_not_done_again(squares: Suite, tmp_path: Path) -> None:

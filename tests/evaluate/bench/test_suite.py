@@ -50,6 +50,7 @@ def test_the_digest_follows_what_is_said(squares: Suite) -> None:
         (lambda a: a.update(mate="x"), "mate", "no such field"),
         (lambda a: a.update(version=2), "version", "2"),
         (lambda a: a.update(source="sorce.mkv"), "source", 'Perhaps "source.mkv" is meant'),
+        (lambda a: a.update(ideal="best.mkv"), "ideal", "there is no"),
         (lambda a: a["instances"][1].update(id=1), r"instances\[1\].id", "the id 1 is there twice"),
         (lambda a: a["instances"][0].update(id=0), r"instances\[0\].id", "1 or more"),
         (lambda a: [one.pop("caption", 0) for one in a["instances"]], "instances", "nothing to edit"),

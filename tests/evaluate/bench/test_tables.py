@@ -89,6 +89,21 @@ def test_the_best_is_the_best_as_printed_and_less_is_better_for_bp() -> None:
     assert tables.best({"a": table["a"]}, "cia") == set()
 
 
+def test_scores_against_the_ideal_are_those_of_clips_that_have_one() -> None:
+    near = {"psnr": 20.0, "share": 0.8, "delta_e": 5.0, "ssim": 0.7}
+    one = instance(100.0) | {"ideal": near}
+    rows = [result(1.0, [one], scores=result(1.0, [one]).scores | {"ideal": near}), result(1.0, [instance(100.0)])]  # type: ignore[operator]
+    row = tables.overall({"m": rows}, tables.IDEAL)["m"]
+    assert means(row) == near
+    assert tables.ideal_count({"m": rows}) == 1
+    assert means(tables.by_size({"m": rows}, tables.IDEAL)["small"]["m"]) == near
+
+
+def test_less_colour_difference_is_better_at_any_size() -> None:
+    table = {"a": {"small delta_e": Estimate(3, None, None, 1)}, "b": {"small delta_e": Estimate(9, None, None, 1)}}
+    assert tables.best(table, "small delta_e") == {"a"}
+
+
 def test_clips_are_ranked_by_cia_and_ia_then_ltf() -> None:
     worst, middle, best = result(0.2, [], clip="w"), result(None, [], clip="n"), result(0.9, [], clip="b")
     assert [one.clip for one in tables.ranked([best, worst, middle])] == ["n", "w", "b"]

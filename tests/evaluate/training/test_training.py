@@ -15,8 +15,15 @@ from mive.evaluate.toyworld import COLOURS, GROUNDS, PATTERNS, SHAPES, WORDS, de
 from mive.evaluate.training.clip import pairs
 from mive.evaluate.training.denoiser import Generator, unet
 from mive.evaluate.training.loop import Recipe, train
-from mive.evaluate.training.rendering import open_arrays, render, rendering
-from mive.evaluate.training.scenes import GENERATOR_SEEDS, HELD_OUT_SEEDS, SCORER_SEEDS, Scenes, boxes, crop, look
+from mive.evaluate.training.rendering import (
+    GENERATOR_SEEDS,
+    HELD_OUT_SEEDS,
+    SCORER_SEEDS,
+    open_arrays,
+    render,
+    rendering,
+)
+from mive.evaluate.training.scenes import Scenes, boxes, crop, look
 from mive.evaluate.training.sink import Sink, make_start_token_a_sink
 from mive.evaluate.training.text import LENGTH, write_tokenizer
 from mive.evaluate.training.vae import network, normalise_latents

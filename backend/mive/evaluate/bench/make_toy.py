@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,9 +13,9 @@ from mive.errors import OutputError, RequestError
 from mive.evaluate.bench.results import write_whole
 from mive.evaluate.bench.suite import CLIP_FILE, SUITE_FILE, ClipDescription, SuiteDescription, SuiteInstance
 from mive.evaluate.bench.tables import GROUPS
-from mive.evaluate.toyworld import COLOURS, PATTERNS, Renderer, Scene, describe, random_scene, sentence
-from mive.evaluate.toyworld.clip import write_clip
-from mive.evaluate.training.scenes import HELD_OUT_SEEDS, SIZE
+from mive.evaluate.toyworld import COLOURS, PATTERNS, Renderer, Scene, describe, edited_scene, random_scene, sentence
+from mive.evaluate.toyworld.clip import write_clip, write_pictures
+from mive.evaluate.training.rendering import HELD_OUT_SEEDS, SIZE
 from mive.request import FrameRange
 
 CLIPS: Final = 200
@@ -80,15 +80,19 @@ def make_toy(folder: Path, clips: int = CLIPS, seed: int = 0, frames: FrameRange
         edited = _edited_count(rng)
         scene = _scene(rng, edited, length)
         name = f"{number:04d}"
+        looks = _new_looks(rng, scene, edited)
+        about = _described(scene, looks)
+        assert about.ideal is not None
         write_clip(scene, folder / name, length).captions.unlink()
-        write_whole(folder / name / CLIP_FILE, _described(scene, rng, edited).to_json())
+        write_pictures(edited_scene(scene, looks), folder / name / about.ideal, length)
+        write_whole(folder / name / CLIP_FILE, about.to_json())
         yield name
     told = str(frames.first) if frames.first == frames.last else str(frames)
-    about = SuiteDescription(
+    suite = SuiteDescription(
         name=f"toy world, {clips} clips",
         description=f"Shaded solids on textured grounds, {SIZE} px, {told} frames, seed {seed}.",
     )
-    write_whole(folder / SUITE_FILE, about.to_json())
+    write_whole(folder / SUITE_FILE, suite.to_json())
 
 
 def _edited_count(rng: np.random.Generator) -> int:
@@ -135,23 +139,29 @@ def _all_in_view(scene: Scene, length: int) -> bool:
     return True
 
 
-def _described(scene: Scene, rng: np.random.Generator, edited: int) -> ClipDescription:
+def _new_looks(rng: np.random.Generator, scene: Scene, edited: int) -> dict[int, tuple[str, str]]:
+    """The colour and pattern that some things are to get, by place."""
     chosen = sorted(int(place) for place in rng.permutation(len(scene.things))[:edited])
     colours = _new_colours(rng, [scene.things[place].colour for place in chosen])
     patterns = [str(pattern) for pattern in rng.choice(PATTERNS, edited)]
-    become = dict(zip(chosen, zip(colours, patterns, strict=True), strict=True))
+    return dict(zip(chosen, zip(colours, patterns, strict=True), strict=True))
+
+
+def _described(scene: Scene, looks: Mapping[int, tuple[str, str]]) -> ClipDescription:
     instances = tuple(
         SuiteInstance(
             id=place + 1,
             source_caption=thing.caption,
             # The shape stays: an edit is held to the source's depth.
-            caption=describe(*become[place], thing.shape) if place in become else "",
+            caption=describe(*looks[place], thing.shape) if place in looks else "",
             class_name=thing.shape,
         )
         for place, thing in enumerate(scene.things)
     )
     tagged = sentence([f"<{one.id}>{one.source_caption}</{one.id}>" for one in instances], scene.ground)
-    return ClipDescription(source="source.mkv", mattes="mattes", global_caption=tagged, instances=instances)
+    return ClipDescription(
+        source="source.mkv", mattes="mattes", ideal="ideal.mkv", global_caption=tagged, instances=instances
+    )
 
 
 def _new_colours(rng: np.random.Generator, before: list[str]) -> list[str]:

@@ -40,8 +40,10 @@ def clip_sections(report: Report, folder: RunFolder) -> str:
 def _card(result: Result, clip: SuiteClip, folder: RunFolder) -> str:
     scores = result.scores
     assert scores is not None, "only clips with scores are shown"
+    names = (*tables.SCORES, *(tables.IDEAL if clip.ideal else ()))
     figures = "".join(
-        f"<li>{name.upper()} <b>{_number(scores[name], tables.places(name))}</b></li>" for name in tables.SCORES
+        f"<li>{tables.label(name)} <b>{_number(tables.value(scores, name), tables.places(name))}</b></li>"
+        for name in names
     )
     pictures = "".join(
         f"<div class='strip'><span>{name}</span>{''.join(f'<img src={url!r} alt={name!r}>' for url in urls)}</div>"

@@ -52,6 +52,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "against": {"reference": report.reference, "rows": _plain(tables.against(results, report.reference))},
         "by_size": {"instances": tables.size_counts(results), "tables": _plain(tables.by_size(results))},
         "by_number": {"clips": tables.group_counts(results), "tables": _plain(tables.by_number(results))},
+        "ideal": _ideal(report),
         "timings": {name: [dataclasses.asdict(one) for one in rows] for name, rows in tables.timings(results).items()},
         "results": [one.model_dump(mode="json") for rows in results.values() for one in rows],
         "failed": [one.model_dump(mode="json") for one in report.failed],
@@ -59,16 +60,31 @@ def to_dict(report: Report) -> dict[str, Any]:
     }
 
 
+def _ideal(report: Report) -> dict[str, Any] | None:
+    """The tables against the ideal edit; None where no clip has one."""
+    results, names = report.results, tables.IDEAL
+    count = tables.ideal_count(results)
+    if not count:
+        return None
+    return {
+        "clips": count,
+        "overall": _plain(tables.overall(results, names)),
+        "against": {"reference": report.reference, "rows": _plain(tables.against(results, report.reference, names))},
+        "by_size": _plain(tables.by_size(results, names)),
+    }
+
+
 def to_csv(report: Report) -> str:
     """A line for each method and clip, failures among them."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["method", "clip", "frames", "width", "height", "instances", *tables.SCORES, "seconds", "error"])
+    names = (*tables.SCORES, *tables.IDEAL)
+    lines.writerow(["method", "clip", "frames", "width", "height", "instances", *names, "seconds", "error"])
     for result in [*(one for rows in report.results.values() for one in rows), *report.failed]:
         scores = result.scores or {}
         lines.writerow([
             result.method, result.clip, scores.get("frames"), result.width or None, result.height or None,
-            len(scores["instances"]) if scores else None, *(scores.get(name) for name in tables.SCORES),
+            len(scores["instances"]) if scores else None, *(tables.value(scores, name) for name in names),
             result.seconds.get("total"), result.error["what"] if result.error else None,
         ])  # fmt: skip
     return text.getvalue()

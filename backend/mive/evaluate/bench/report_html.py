@@ -28,6 +28,12 @@ _MEANINGS: Final = {
     "cia": "share of instances most like their own caption among all",
     "bp": "mean change outside the mattes, 0 to 255",
 }
+_IDEAL_MEANINGS: Final = {
+    "psnr": "peak signal-to-noise ratio in dB",
+    "share": "the PSNR as a share of that of the ideal itself after the VAE",
+    "delta_e": "mean colour difference CIEDE2000, 1 is just visible",
+    "ssim": "structural similarity (−1 to 1)",
+}
 
 
 def page(report: Report, folder: RunFolder) -> str:
@@ -42,6 +48,7 @@ def page(report: Report, folder: RunFolder) -> str:
         _header(report),
         _section("scores", "Scores", _scores(report)),
         _section("against", f"Difference to {report.titles[report.reference]}", _against(report)),
+        _section("ideal", "Against the ideal edit", _ideal(report)),
         _section("size", "By instance size", _by_size(report)),
         _section("number", "By number of instances", _by_number(report)),
         _section("time", "Running time", _running_time(report)),
@@ -75,15 +82,19 @@ def _section(name: str, title: str, content: str) -> str:
 
 
 def _scores(report: Report) -> str:
-    meanings = "".join(
-        f"<div><dt>{name.upper()} {arrow(name)}</dt><dd>{text}</dd></div>" for name, text in _MEANINGS.items()
-    )
     interval = (
         f"Means over clips, the best in bold. Below each: its {LEVEL:.0%} interval, "
         f"from {RESAMPLES} bootstrap draws over clips."
     )
     table = _table(tables.overall(report.results), tables.SCORES, report.titles, _families())
-    return f"<p>{interval}</p>{table}<dl class='meanings'>{meanings}</dl>"
+    return f"<p>{interval}</p>{table}{_meanings(_MEANINGS)}"
+
+
+def _meanings(texts: Mapping[str, str]) -> str:
+    terms = "".join(
+        f"<div><dt>{tables.label(name)} {arrow(name)}</dt><dd>{text}</dd></div>" for name, text in texts.items()
+    )
+    return f"<dl class='meanings'>{terms}</dl>"
 
 
 def _against(report: Report) -> str:
@@ -94,20 +105,39 @@ def _against(report: Report) -> str:
     return f"<p>{text}</p>" + _table(table, tables.SCORES, report.titles, _families(), signed=True)
 
 
-def _by_size(report: Report) -> str:
+def _ideal(report: Report) -> str:
+    count = tables.ideal_count(report.results)
+    if not count:
+        return ""
+    text = f"Inside the mattes, over frames, instances and the {told_clips(count)} of which the ideal edit is known."
+    families = [("Against the ideal", len(tables.IDEAL))]
+    table = _table(tables.overall(report.results, tables.IDEAL), tables.IDEAL, report.titles, families)
+    parts = [f"<p>{text}</p>", table]
+    differences = tables.against(report.results, report.reference, tables.IDEAL)
+    if differences:
+        parts.append(f"<p>Difference to {escape(report.titles[report.reference])}, clip by clip.</p>")
+        parts.append(_table(differences, tables.IDEAL, report.titles, families, signed=True))
+    return "".join([*parts, "<p>By instance size.</p>", _size_table(report, tables.IDEAL), _meanings(_IDEAL_MEANINGS)])
+
+
+def _size_table(report: Report, scores: Sequence[str]) -> str:
     counts = tables.size_counts(report.results)
-    found = {size: table for size, table in tables.by_size(report.results).items() if counts[size]}
+    found = {size: table for size, table in tables.by_size(report.results, scores).items() if counts[size]}
     wide = {
-        method: {f"{size} {name}": table[method][name] for size, table in found.items() for name in tables.LOCAL}
+        method: {f"{size} {name}": table[method][name] for size, table in found.items() for name in scores}
         for method in report.titles
     }
-    names = [f"{size} {name}" for size in found for name in tables.LOCAL]
-    families = [(f"{size.capitalize()} ({counts[size]} instances)", len(tables.LOCAL)) for size in found]
+    names = [f"{size} {name}" for size in found for name in scores]
+    families = [(f"{size.capitalize()} ({counts[size]} instances)", len(scores)) for size in found]
+    return _table(wide, names, report.titles, families)
+
+
+def _by_size(report: Report) -> str:
     text = (
         "COCO’s classes of an instance’s mean area, scaled to clips of 512 × 512 as the paper’s: "
         "small below 32², large above 96² pixels. Means over instances."
     )
-    return f"<p>{text}</p>" + _table(wide, names, report.titles, families)
+    return f"<p>{text}</p>" + _size_table(report, tables.LOCAL)
 
 
 def _by_number(report: Report) -> str:
@@ -165,7 +195,7 @@ def _table(
     edge = [' class="first"' if place in starts else "" for place in range(len(names))]
     groups = "".join(f'<th colspan="{width}" class="first">{escape(text)}</th>' for text, width in families)
     short = [name.split()[-1] for name in names]
-    heads = "".join(f"<th{at}>{name.upper()} {arrow(name)}</th>" for at, name in zip(edge, short, strict=True))
+    heads = "".join(f"<th{at}>{tables.label(name)} {arrow(name)}</th>" for at, name in zip(edge, short, strict=True))
     dense = ' class="dense"' if len(names) > len(tables.SCORES) else ""
     rows = []
     for method, row in table.items():

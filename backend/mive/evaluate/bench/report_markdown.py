@@ -25,6 +25,12 @@ def markdown(report: Report) -> str:
     if differences:
         parts += [f"## Difference to {report.titles[report.reference]}, clip by clip"]
         parts += [_table(differences, tables.SCORES, report.titles, signed=True)]
+    if count := tables.ideal_count(results):
+        parts += [f"## Against the ideal edit, inside the mattes ({told_clips(count)})"]
+        parts += [_table(tables.overall(results, tables.IDEAL), tables.IDEAL, report.titles)]
+        differences = tables.against(results, report.reference, tables.IDEAL)
+        if differences:
+            parts += [_table(differences, tables.IDEAL, report.titles, signed=True)]
     for size, table in tables.by_size(results).items():
         if sizes[size]:
             parts += [f"## {size.capitalize()} instances ({sizes[size]})", _table(table, tables.LOCAL, report.titles)]
@@ -41,7 +47,7 @@ def arrow(name: str) -> str:
 
 
 def _table(table: tables.Table, names: Sequence[str], titles: Mapping[str, str], signed: bool = False) -> str:
-    lines = ["| method | " + " | ".join(f"{name.upper()} {arrow(name)}" for name in names) + " |"]
+    lines = ["| method | " + " | ".join(f"{tables.label(name)} {arrow(name)}" for name in names) + " |"]
     lines.append("|---|" + "---:|" * len(names))
     winners = {name: frozenset[str]() if signed else tables.best(table, name) for name in names}
     for method, row in table.items():

@@ -1,4 +1,4 @@
-"""Pictures of single clips for a report: source, mattes and edit, as JPEG within the page."""
+"""Pictures of single clips for a report: source, mattes, ideal and edit, as JPEG within the page."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def colour(place: int) -> str:
 
 
 def strips(clip: SuiteClip, edited: Path) -> dict[str, list[str]]:
-    """A few frames of source, mattes and edit as data URLs.
+    """A few frames of source, mattes, the ideal edit where it is known, and edit as data URLs.
 
     Raises:
         MediaError: one of the clips cannot be read.
@@ -41,16 +41,16 @@ def strips(clip: SuiteClip, edited: Path) -> dict[str, list[str]]:
     shown = spread(source.info.frames, FRAMES)
     whole = FrameRange(0, source.info.frames - 1)
     mattes = open_mattes(str(clip.mattes), clip.instances, source.info, whole)
-    before = [_thumbnail(frame) for frame in _frames(clip.source, shown)]
-    after = [_thumbnail(frame) for frame in _frames(edited, shown)]
+    before, after = _thumbnails(clip.source, shown), _thumbnails(edited, shown)
     coloured = [marked(frame, mattes.read(index)) for frame, index in zip(before, shown, strict=True)]
-    rows = {"source": before, "mattes": coloured, "edit": after}
+    ideal = {"ideal": _thumbnails(clip.ideal, shown)} if clip.ideal else {}
+    rows = {"source": before, "mattes": coloured, **ideal, "edit": after}
     return {name: [_jpeg(picture) for picture in row] for name, row in rows.items()}
 
 
-def _frames(path: Path, shown: Sequence[int]) -> list[Pixels]:
+def _thumbnails(path: Path, shown: Sequence[int]) -> list[Image]:
     clip = open_clip(path)
-    return [next(clip.read(FrameRange(index, index))) for index in shown]
+    return [_thumbnail(next(clip.read(FrameRange(index, index)))) for index in shown]
 
 
 def _thumbnail(frame: Pixels) -> Image:

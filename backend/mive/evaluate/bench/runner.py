@@ -14,7 +14,8 @@ from mive.errors import BundleError, Cancelled, MiveError, OutputError
 from mive.evaluate.bench.makers import Maker
 from mive.evaluate.bench.results import Result, RunFolder
 from mive.evaluate.bench.suite import SuiteClip
-from mive.evaluate.metrics.files import score_files
+from mive.evaluate.metrics.files import Ideal, score_files
+from mive.evaluate.metrics.round_trip import RoundTrip
 from mive.evaluate.metrics.vectors import Embedder
 from mive.media import open_clip
 from mive.progress import Report
@@ -50,6 +51,7 @@ def run_suite(
     folder: RunFolder,
     judge: Embedder,
     *,
+    round_trip: RoundTrip | None = None,
     watch: Watch = lambda words: nullcontext(lambda progress: None),
     pause: float = PAUSE,
 ) -> Iterator[Told]:
@@ -57,6 +59,9 @@ def run_suite(
 
     It may be stopped at any time and run again, also by several processes at once: a clip is one process's at a
     time. What failed is kept with its error, does not stop the rest, and is tried again by the next run.
+
+    Args:
+        round_trip: through the VAE of the bundle that edits, for clips whose ideal edit is known.
 
     Yields:
         every result, those of other processes and earlier runs too.
@@ -75,9 +80,10 @@ def run_suite(
                 if not mine:
                     busy.append(clip)
                     continue
+                ideal = None if clip.ideal is None else Ideal(clip.ideal, round_trip)
                 for maker in makers:
                     kept = _kept(folder, maker, clip, started)
-                    result = kept or _measured(folder, maker, clip, judge, watch)
+                    result = kept or _measured(folder, maker, clip, judge, ideal, watch)
                     done += 1
                     yield Told(result, done, total, kept is None)
         if len(busy) == len(waiting):
@@ -94,7 +100,9 @@ def _kept(folder: RunFolder, maker: Maker, clip: SuiteClip, started: datetime) -
     return result if good or (result.error is not None and result.finished > started) else None
 
 
-def _measured(folder: RunFolder, maker: Maker, clip: SuiteClip, judge: Embedder, watch: Watch) -> Result:
+def _measured(
+    folder: RunFolder, maker: Maker, clip: SuiteClip, judge: Embedder, ideal: Ideal | None, watch: Watch
+) -> Result:
     facts: dict[str, Any] = {
         "method": maker.name,
         "clip": clip.name,
@@ -102,7 +110,7 @@ def _measured(folder: RunFolder, maker: Maker, clip: SuiteClip, judge: Embedder,
         "made_by": maker.made_by,
     }
     try:
-        facts |= _made_and_scored(folder, maker, clip, judge, watch)
+        facts |= _made_and_scored(folder, maker, clip, judge, ideal, watch)
     except (BundleError, Cancelled, OutputError):
         raise
     except MiveError as error:
@@ -115,7 +123,9 @@ def _measured(folder: RunFolder, maker: Maker, clip: SuiteClip, judge: Embedder,
     return result
 
 
-def _made_and_scored(folder: RunFolder, maker: Maker, clip: SuiteClip, judge: Embedder, watch: Watch) -> dict[str, Any]:
+def _made_and_scored(
+    folder: RunFolder, maker: Maker, clip: SuiteClip, judge: Embedder, ideal: Ideal | None, watch: Watch
+) -> dict[str, Any]:
     out = folder.video(maker.name, clip.name)
     out.parent.mkdir(parents=True, exist_ok=True)
     with watch(f"{clip.name} {maker.name}") as report:
@@ -128,6 +138,7 @@ def _made_and_scored(folder: RunFolder, maker: Maker, clip: SuiteClip, judge: Em
         global_caption=clip.target_caption,
         global_source_caption=clip.source_caption,
         judge=judge,
+        ideal=ideal,
     )
     info = open_clip(clip.source).info
     return {

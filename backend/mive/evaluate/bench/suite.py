@@ -47,6 +47,7 @@ class ClipDescription(Model):
     version: Literal[1] = Field(default=1, description="the version of this format; a newer one needs a newer MIVE")
     source: str = Field(description="the path of the source: a video or a folder of images")
     mattes: str = Field(description="the path of the ID mattes, whose pixel values are the instances' ids")
+    ideal: str | None = Field(default=None, description="the path of what a perfect edit would be, where that is known")
     global_caption: str = Field(
         description="the caption of the whole source, with each edited instance's words in tags, <1>a red ball</1>"
     )
@@ -120,6 +121,10 @@ class SuiteClip:
     def mattes(self) -> Path:
         return self.folder / self.about.mattes
 
+    @property
+    def ideal(self) -> Path | None:
+        return None if self.about.ideal is None else self.folder / self.about.ideal
+
     @cached_property
     def instances(self) -> tuple[Instance, ...]:
         """Those that are edited, as a request takes them."""
@@ -192,7 +197,7 @@ def load_suite(folder: str | Path) -> Suite:
 
 def _load_clip(path: Path) -> SuiteClip:
     about, digest = _read(ClipDescription, path)
-    for field in ("source", "mattes"):
+    for field in ("source", "mattes", *(["ideal"] if about.ideal is not None else [])):
         place = path.parent / getattr(about, field)
         if not place.exists() and parse_pattern(place.name) is None:
             near = did_you_mean(place.name, [entry.name for entry in path.parent.iterdir()])

@@ -12,7 +12,10 @@ from mive.evaluate.metrics.report import SIZES, Size, size_class
 
 SCORES: Final = ("gtc", "gtf", "fa", "ltc", "ltf", "ia", "cia", "bp")
 LOCAL: Final = ("ltc", "ltf", "ia", "cia")
-LOWER: Final = frozenset({"bp"})
+IDEAL: Final = ("psnr", "share", "delta_e", "ssim")
+"""Scores against the ideal edit, of clips that have one; ``share`` is that of the PSNR which the VAE reaches."""
+
+LOWER: Final = frozenset({"bp", "delta_e"})
 """Scores of which less is better."""
 
 GROUPS: Final[Mapping[str, range]] = {"1–3": range(1, 4), "4–7": range(4, 8), "> 7": range(8, 10_000)}
@@ -46,31 +49,36 @@ class Timing:
     instances: int
 
 
-def overall(results: Results) -> Table:
-    """Table 2: means over clips."""
-    return {method: _row(rows, SCORES) for method, rows in results.items()}
+def overall(results: Results, names: Sequence[str] = SCORES) -> Table:
+    """Table 2, or its like for other scores: means over clips."""
+    return {method: _row(rows, names) for method, rows in results.items()}
 
 
-def against(results: Results, reference: str) -> Table:
+def ideal_count(results: Results) -> int:
+    """Of how many clips the ideal edit is known."""
+    return sum(bool(_scores(result).get("ideal")) for result in next(iter(results.values()), ()))
+
+
+def against(results: Results, reference: str, names: Sequence[str] = SCORES) -> Table:
     """What each other method's clips score more than the reference's, clip by clip."""
     base = results[reference]
     return {
-        method: {name: estimate([_difference(a, b, name) for a, b in zip(rows, base, strict=True)]) for name in SCORES}
+        method: {name: estimate([_difference(a, b, name) for a, b in zip(rows, base, strict=True)]) for name in names}
         for method, rows in results.items()
         if method != reference
     }
 
 
-def by_size(results: Results) -> Mapping[str, Table]:
-    """Table 5: means over the instances of a size."""
+def by_size(results: Results, names: Sequence[str] = LOCAL) -> Mapping[str, Table]:
+    """Table 5, or its like for other scores: means over the instances of a size."""
 
     def values(result: Result, name: str, size: Size) -> list[float]:
-        rows = _scores(result)["instances"]
-        return [row[name] for row in rows if size_of(row, result) == size and row[name] is not None]
+        rows = [row for row in _scores(result)["instances"] if size_of(row, result) == size]
+        return [found for row in rows if (found := value(row, name)) is not None]
 
     return {
         size: {
-            method: {name: estimate([values(result, name, size) for result in rows]) for name in LOCAL}
+            method: {name: estimate([values(result, name, size) for result in rows]) for name in names}
             for method, rows in results.items()
         }
         for size in SIZES
@@ -116,19 +124,33 @@ def timings(results: Results) -> Mapping[str, Sequence[Timing]]:
 
 
 def best(table: Table, name: str) -> frozenset[str]:
-    """The methods whose mean of a score is the best, as far as tables print it; none where there is one row only."""
-    shown = {
-        method: round(value.mean, places(name)) for method, row in table.items() if (value := row[name]) is not None
-    }
+    """The methods whose mean of a score is the best, as far as tables print it; none where there is one row only.
+
+    The name may have a size or the like before it.
+    """
+    kind = name.split()[-1]
+    shown = {method: round(cell.mean, places(kind)) for method, row in table.items() if (cell := row[name]) is not None}
     if len(table) < 2 or not shown:
         return frozenset()
-    top: Callable[[Iterable[float]], float] = min if name in LOWER else max
-    return frozenset(method for method, value in shown.items() if value == top(shown.values()))
+    top: Callable[[Iterable[float]], float] = min if kind in LOWER else max
+    return frozenset(method for method, mean in shown.items() if mean == top(shown.values()))
+
+
+def value(scores: Mapping[str, Any], name: str) -> float | None:
+    """A score by name, of a clip or of an instance; None where there is none."""
+    # Results of earlier versions, and of clips without an ideal edit, say nothing of it.
+    found: float | None = ((scores.get("ideal") or {}) if name in IDEAL else scores).get(name)
+    return found
 
 
 def places(name: str) -> int:
     """How many decimals tables print of a score."""
-    return 2 if name in LOWER else 3
+    return 2 if name in LOWER or name == "psnr" else 3
+
+
+def label(name: str) -> str:
+    """What a score is called in tables."""
+    return {"delta_e": "ΔE", "share": "of VAE"}.get(name, name.upper())
 
 
 def ranked(rows: Sequence[Result]) -> list[Result]:
@@ -161,8 +183,8 @@ def _row(rows: Sequence[Result], names: Sequence[str]) -> Row:
 
 
 def _values(result: Result, name: str) -> list[float]:
-    value = _scores(result)[name]
-    return [] if value is None else [value]
+    found = value(_scores(result), name)
+    return [] if found is None else [found]
 
 
 def _difference(one: Result, other: Result, name: str) -> list[float]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mive.engines.devices import choose_device
+from mive.errors import MediaError
 from mive.evaluate.metrics.embed import ClipEmbedder
+from mive.evaluate.metrics.fidelity import Likeness
+from mive.evaluate.metrics.ideal import compare
 from mive.evaluate.metrics.report import Scores, score_clip
+from mive.evaluate.metrics.round_trip import RoundTrip
 from mive.evaluate.metrics.vectors import Embedder
-from mive.media import open_clip, open_mattes
+from mive.media import Clip, Mattes, Pixels, open_clip, open_mattes
 from mive.networks.bundle import load_scorer
 from mive.networks.bundle_files import BUNDLES_FOLDER, BundleConfig, read_json
 from mive.networks.bundle_hub import HUB_ID, download
 from mive.request import USUAL_BUNDLE, FrameRange, Instance
-from mive.settings import MATTE_FIT, MatteFit
+from mive.settings import MATTE_FIT, MatteFit, Settings
 
 
 def load_judge(name: str | Path) -> ClipEmbedder:
@@ -49,6 +53,69 @@ def _lone_clip(name: str | Path) -> Path | None:
     return folder.absolute() if config.is_file() and read_json(config).get("model_type") == "clip" else None
 
 
+def load_round_trip(name: str | Path, settings: Settings | None = None) -> RoundTrip | None:
+    """The round trip through a bundle's VAE; None where the name means a CLIP by itself, which has none.
+
+    Args:
+        name: as :func:`load_judge` takes it.
+        settings: of the edits.
+
+    Raises:
+        BundleError: there is none of that name, or its VAE is not of use.
+    """
+    return RoundTrip.of_bundle(name, settings) if _lone_clip(name) is None else None
+
+
+class Ideal:
+    """The ideal edit of a clip. What the VAE leaves of it is measured once, however many edits are scored.
+
+    Args:
+        path: the ideal edit, as many frames as the edits or the source have.
+        round_trip: through the bundle's VAE; None leaves out the ceiling.
+    """
+
+    def __init__(self, path: str | Path, round_trip: RoundTrip | None = None) -> None:
+        self._path = path
+        self._round_trip = round_trip
+        self._ceiling: tuple[Likeness, ...] | None = None
+
+    def beside(self, scores: Scores, source: Clip, edited: Iterable[Pixels], mattes: Mattes) -> Scores:
+        """The scores of an edit with those against the ideal.
+
+        Args:
+            source: of which the frames of ``mattes`` were scored.
+            edited: these frames.
+
+        Raises:
+            MediaError: the ideal cannot be read, or does not fit the edit.
+        """
+        ideal, span = open_clip(self._path), mattes.frames
+        _check_ideal(ideal, source, span)
+        part = span if ideal.info.frames == source.info.frames else None
+        found = compare(edited, ideal.read(part), mattes)
+        if self._round_trip is None:
+            return scores.beside_ideal(found, [Likeness()] * len(found))
+        if self._ceiling is None:
+            self._ceiling = compare(self._round_trip.frames(ideal.read(part)), ideal.read(part), mattes)
+        return scores.beside_ideal(found, self._ceiling)
+
+
+def _check_ideal(ideal: Clip, source: Clip, span: FrameRange) -> None:
+    own, wanted = ideal.info, source.info
+    if own.frames not in (wanted.frames, len(span)):
+        raise MediaError(
+            f"The ideal edit has {own.frames} frames, the edited clip {len(span)}",
+            expected="as many frames as the edited clip or the source",
+            fix="Render it over the same frames",
+        )
+    if (own.width, own.height) != (wanted.width, wanted.height):
+        raise MediaError(
+            f"The ideal edit is {own.width}x{own.height} pixels, the source {wanted.width}x{wanted.height}",
+            expected="frames of one size",
+            fix=f"Scale the ideal edit to {wanted.width}x{wanted.height}",
+        )
+
+
 def score_files(
     source: str | Path,
     edited: str | Path,
@@ -61,6 +128,7 @@ def score_files(
     global_caption: str = "",
     global_source_caption: str = "",
     judge: Embedder | None = None,
+    ideal: Ideal | None = None,
 ) -> Scores:
     """Scores an edit against its source.
 
@@ -75,6 +143,7 @@ def score_files(
         global_caption: what the whole frame should show; empty = the captions, joined by "and".
         global_source_caption: what the whole source shows; empty = the source captions, joined by "and".
         judge: scores the edit; None loads one.
+        ideal: what a perfect edit would be, where that is known.
 
     Raises:
         MediaError: a clip cannot be read, or the two do not fit together.
@@ -83,11 +152,11 @@ def score_files(
     """
     before, after = open_clip(source), open_clip(edited)
     span = frames or FrameRange(0, before.info.frames - 1)
-    same_length = before.info.frames == after.info.frames
+    part = span if before.info.frames == after.info.frames else None
     layers = open_mattes(mattes, instances, before.info, span, matte_fit)
-    return score_clip(
+    scores = score_clip(
         before.read(span),
-        after.read(span if same_length else None),
+        after.read(part),
         layers,
         [instance.caption for instance in instances],
         [instance.source_caption for instance in instances],
@@ -96,3 +165,4 @@ def score_files(
         judge or load_judge(bundle),
         ids=[instance.id for instance in instances],
     )
+    return scores if ideal is None else ideal.beside(scores, before, after.read(part), layers)

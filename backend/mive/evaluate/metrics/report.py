@@ -1,4 +1,4 @@
-"""All eight scores of one edited clip, with their breakdowns."""
+"""All scores of one edited clip, with their breakdowns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from mive.errors import RequestError
 from mive.evaluate.metrics import scores
+from mive.evaluate.metrics.fidelity import Likeness
 from mive.evaluate.metrics.gather import Pictures, gather
+from mive.evaluate.metrics.ideal import IdealScores, against, average
 from mive.evaluate.metrics.scores import Flags, Local
 from mive.evaluate.metrics.vectors import Embedder, Vectors, require_finite
 from mive.media.info import Coverage, Pixels
@@ -36,6 +38,7 @@ class InstanceScores:
         ia: share of its frames more like the caption than the source caption.
         cia: share of its frames in which its own caption wins over the other instances'.
         leak: share of its frames in which another instance's caption wins: 1 - ``cia``.
+        ideal: how near it is to the ideal edit; None where that is not known.
     """
 
     id: int
@@ -49,6 +52,7 @@ class InstanceScores:
     ia: float | None
     cia: float | None
     leak: float | None
+    ideal: IdealScores | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Scores:
         by_size: the local scores by size class.
         instances: the local scores by instance, in the order of the captions.
         notes: for people: what is missing, and why.
+        ideal: how near the instances are to the ideal edit, their mean; None where that is not known.
     """
 
     frames: int
@@ -99,10 +104,31 @@ class Scores:
     by_size: Mapping[Size, SizeScores]
     instances: tuple[InstanceScores, ...]
     notes: tuple[str, ...]
+    ideal: IdealScores | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data, ready for JSON."""
         return dataclasses.asdict(self)
+
+    def beside_ideal(self, found: Sequence[Likeness], ceiling: Sequence[Likeness]) -> Scores:
+        """These scores with those against the ideal edit.
+
+        Args:
+            found: of the edit, by instance.
+            ceiling: of the ideal after the VAE, by instance.
+        """
+        rows = zip(self.instances, found, ceiling, strict=True)
+        hidden = [row for row in self.instances if 0 < row.frames < self.frames]
+        told = (
+            f"Instance {row.id} is in {row.frames} of {self.frames} frames: the others do not count against the ideal."
+            for row in hidden
+        )
+        return dataclasses.replace(
+            self,
+            ideal=against(average(found), average(ceiling)),
+            instances=tuple(dataclasses.replace(row, ideal=against(own, most)) for row, own, most in rows),
+            notes=(*self.notes, *told),
+        )
 
 
 @dataclass(frozen=True)
@@ -244,8 +270,7 @@ def _instances(pictures: Pictures, words: _Words, local: Mapping[str, Local]) ->
     for place, number in enumerate(words.ids):
         areas = pictures.areas[:, place]
         area = scores.mean(areas[areas > 0])
-        own = {name: values.by_instance[place] for name, values in local.items()}
-        cia = own["cia"]
+        ltc, ltf, ia, cia = (local[name].by_instance[place] for name in ("ltc", "ltf", "ia", "cia"))
         rows.append(
             InstanceScores(
                 id=number,
@@ -254,8 +279,11 @@ def _instances(pictures: Pictures, words: _Words, local: Mapping[str, Local]) ->
                 frames=int(np.count_nonzero(areas)),
                 area=area,
                 size=None if area is None else size_class(area),
+                ltc=ltc,
+                ltf=ltf,
+                ia=ia,
+                cia=cia,
                 leak=None if cia is None else 1 - cia,
-                **own,
             )
         )
     return tuple(rows)

@@ -48,8 +48,7 @@ def write_clip(scene: Scene, folder: Path, frames: int, videos: tuple[str, ...] 
     Raises:
         OutputError: something cannot be written.
     """
-    height, width = scene.size
-    info = ClipInfo(Path("toy"), width, height, frames, RATE)
+    info = _info(scene, frames)
     clip = ToyClip(tuple(folder / name for name in videos), folder / "mattes", folder / "captions.json")
     with ExitStack() as stack:
         span = FrameRange(0, frames - 1)
@@ -66,6 +65,18 @@ def write_clip(scene: Scene, folder: Path, frames: int, videos: tuple[str, ...] 
     except OSError as error:
         raise output_error(error, clip.captions) from error
     return clip
+
+
+def write_pictures(scene: Scene, video: Path, frames: int) -> None:
+    """Renders the first frames of a scene into a video alone; see `write_clip`."""
+    with open_writer(video, _info(scene, frames), FrameRange(0, frames - 1)) as writer:
+        for image, _ in _render(scene, frames):
+            writer.write(image)
+
+
+def _info(scene: Scene, frames: int) -> ClipInfo:
+    height, width = scene.size
+    return ClipInfo(Path("toy"), width, height, frames, RATE)
 
 
 def _render(scene: Scene, frames: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:

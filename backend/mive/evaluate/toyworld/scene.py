@@ -6,6 +6,7 @@ to the next.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -160,6 +161,13 @@ def repainted(scene: Scene, index: int, *, colour: str, pattern: str) -> Scene:
     things = list(scene.things)
     things[index] = replace(things[index], colour=colour, pattern=pattern)
     return replace(scene, things=tuple(things))
+
+
+def edited_scene(scene: Scene, looks: Mapping[int, tuple[str, str]]) -> Scene:
+    """The ideal answer to several edits: the colour and pattern that things get, by place (0-based)."""
+    for index, (colour, pattern) in looks.items():
+        scene = repainted(scene, index, colour=colour, pattern=pattern)
+    return scene
 
 
 class Renderer:

@@ -20,8 +20,8 @@ from typing import Final
 
 from mive.evaluate.training.bundle import read_parts
 from mive.evaluate.training.precision import training_device
-from mive.evaluate.training.rendering import rendering
-from mive.evaluate.training.scenes import GENERATOR_SEEDS, HELD_OUT_SEEDS, SCORER_SEEDS, Scenes
+from mive.evaluate.training.rendering import GENERATOR_SEEDS, HELD_OUT_SEEDS, SCORER_SEEDS, rendering
+from mive.evaluate.training.scenes import Scenes
 from mive.evaluate.training.trainer import SIZES, Trainer
 
 EXAM_SEEDS: Final = HELD_OUT_SEEDS + 400_000

@@ -23,6 +23,11 @@ from numpy.typing import NDArray
 
 from mive.evaluate.toyworld import COLOURS, GROUNDS, PATTERNS, SHAPES, Renderer, Scene, random_scene
 
+GENERATOR_SEEDS: Final = 0
+SCORER_SEEDS: Final = 10_000_000
+HELD_OUT_SEEDS: Final = 20_000_000
+"""First seeds of the three disjoint sets: what the generator saw, what the scorer saw, and what neither saw."""
+
 SIZE: Final = 192
 """Height and width of a scene in pixels."""
 
