@@ -96,12 +96,20 @@ def _render(folder: Path, first_seed: int, count: int, chunk: int) -> None:
 
 
 def render(folder: Path, first_seed: int, count: int, workers: int) -> None:
-    """Render every chunk that is not there yet; stops early when the parent process is gone."""
+    """Render every chunk that is not there yet; stops early when the parent process is gone.
+
+    One worker is this process itself. More are forked from it, so call it from one that has no threads: `rendering`.
+    """
     parent = os.getppid()
-    missing = np.flatnonzero(open_arrays(folder, count)["done"] == 0)
+    missing = [int(chunk) for chunk in np.flatnonzero(open_arrays(folder, count)["done"] == 0)]
+    if workers == 1:
+        for chunk in missing:
+            _render(folder, first_seed, count, chunk)
+            if os.getppid() != parent:
+                return
+        return
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_render, folder, first_seed, count, int(chunk)) for chunk in missing]
-        for job in jobs:
+        for job in [pool.submit(_render, folder, first_seed, count, chunk) for chunk in missing]:
             job.result()
             if os.getppid() != parent:
                 pool.shutdown(cancel_futures=True)
