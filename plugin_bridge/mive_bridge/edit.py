@@ -21,7 +21,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from mive_bridge.files import private_folder, remove_parts, write_whole
+from mive.atomic import remove_asides, write_whole
+from mive_bridge.files import private_folder
 from mive_bridge.frames import FrameCache
 from mive_bridge.messages import plain
 from mive_bridge.names import hashed
@@ -82,8 +83,8 @@ class Edit:
     def __init__(self, folder: Path, order: Order, standing: Standing, cache: FrameCache) -> None:
         """Blocks."""
         private_folder(folder / "masks")
-        remove_parts(folder)
-        remove_parts(folder / "masks")
+        remove_asides(folder)
+        remove_asides(folder / "masks")
         self.folder = folder
         self.order = order
         self.at = standing
@@ -120,7 +121,7 @@ class Edit:
         # Of two threads the later one must not write what the earlier one has seen.
         with self._saving:
             record = {"order": self.order.fields, "standing": vars(self.at)}
-            write_whole(self.folder / RECORD, (json.dumps(record).encode(),))
+            write_whole(self.folder / RECORD, (json.dumps(record).encode(),), durable=False)
 
     @property
     def frames(self) -> range | None:

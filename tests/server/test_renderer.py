@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from tests.server.fakes import ANNA, BEN
 
+from mive import atomic
 from mive.edit import run_edit
 from mive.editing.inversions import InversionCache
 from mive.engines.torch_engine import TorchEngine
@@ -25,7 +26,6 @@ from mive.manifest import Manifest, read_manifest
 from mive.media import open_clip
 from mive.method.sampling import Sampler
 from mive.request import EditRequest, FrameRange
-from mive.server import files
 from mive.server.jobs import Handles, Job, Submission
 from mive.server.options import WorkerOptions
 from mive.server.renderer import EditRenderer
@@ -265,7 +265,7 @@ class Killed:
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        write, advance, report = files._write_all, Sampler._advance, Watch.report
+        write, advance, report = atomic._write_all, Sampler._advance, Watch.report
 
         def write_slowly(descriptor: int, data: bytes | memoryview) -> None:
             whole = memoryview(data).cast("B")
@@ -281,7 +281,7 @@ class Killed:
             moment()
             report(*arguments)  # type: ignore[arg-type]
 
-        files._write_all, Sampler._advance, Watch.report = write_slowly, count, tell  # type: ignore[assignment, method-assign]
+        atomic._write_all, Sampler._advance, Watch.report = write_slowly, count, tell  # type: ignore[assignment, method-assign]
         store = JobStore(self.data / "jobs.sqlite")
         worker = Worker(store, WorkerOptions(name=name, data=self.data), self.renderer)
         assert worker.step()
@@ -354,7 +354,7 @@ def test_kill_9_repeats_one_step_at_most_and_changes_no_frame(
 def test_a_real_process_is_killed_and_its_successor_goes_on(
     tmp_path: Path, edit: EditRequest, frames_hash: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(files.__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(atomic.__file__).parents[1]))
     store = JobStore(tmp_path / "jobs.sqlite")
     supervisor = Supervisor(store.leases, [WorkerOptions(name="w", data=tmp_path, device="cpu", bundle=edit.bundle)])
     job, _ = store.submit(Submission(ANNA, edit))

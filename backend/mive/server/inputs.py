@@ -28,12 +28,13 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import Message
 
+from mive.atomic import ASIDE, folder_aside, keep_aside, output_errors, remove_asides
 from mive.errors import RequestError
 from mive.media.info import Pixels
 from mive.media.raw import HEADER, write_raw
 from mive.server.database import Clock
 from mive.server.file_names import check_names
-from mive.server.files import OWNER, folder_aside, keep_aside, make_folder, owner_folder, remove_asides
+from mive.server.files import OWNER, make_folder, owner_folder
 from mive.server.quota import Claim, Quota
 from mive.server.raw_inputs import InputLimits, RawInput, RawInputs
 from mive.server.regions import Regions
@@ -200,7 +201,7 @@ class Inputs:
         make_folder(parent, what)
         claim = Claim(self._quota, owner)
         try:
-            with folder_aside(parent, what) as aside:
+            with output_errors(what), folder_aside(parent) as aside:
                 key = fill(aside, claim) or key
                 assert key is not None
                 claim.settle(_size(aside))
@@ -224,7 +225,7 @@ class Inputs:
     def _remove(self, folder: Path) -> None:
         self._quota.give_back(folder.parent.name, _size(folder))
         # Whoever stages the same again must not find half of it.
-        removed = folder.with_name(f".{secrets.token_hex(8)}.part")
+        removed = folder.with_name(f".{secrets.token_hex(8)}{ASIDE}")
         folder.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mive.atomic import file_aside
 from mive.evaluate.training.replay import Step, replayed
 
 Draw = Callable[[int, float, torch.Generator], tuple[Tensor, ...]]
@@ -128,10 +129,9 @@ def train(module: nn.Module, draw: Draw, loss: Loss, recipe: Recipe, work: Path)
         average.weights, step, spent = state["average"], state["step"], state["spent"]
 
     def save() -> None:
-        aside = checkpoint.with_suffix(".tmp")
         state = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "average": average.weights}
-        torch.save({**state, "step": step, "spent": spent}, aside)
-        aside.replace(checkpoint)
+        with file_aside(checkpoint) as aside:
+            torch.save({**state, "step": step, "spent": spent}, aside)
 
     run = replayed(_step(loss, trained, optimiser), device)
     started, saved = time.monotonic() - spent, time.monotonic()
