@@ -362,3 +362,17 @@ def test_json_round_trip_is_exact(edit: EditRequest) -> None:
     assert again == edit
     assert again.to_json() == text
     assert EditRequest.from_json(text.encode()) == edit
+
+
+def test_the_paths_that_a_request_names_are_listed_and_replaced_by_field() -> None:
+    things = (Instance(id=1, caption="a cup"), Instance(id=2, caption="a ball", matte="ball.mov"))
+    request = EditRequest(clip="cups.mp4", mattes="ids", instances=things)
+    assert request.sources() == {"clip": "cups.mp4", "mattes": "ids", "instances[1].matte": "ball.mov"}
+    moved = request.with_sources(lambda path: f"/shots/{path}")
+    assert moved.sources() == {field: f"/shots/{path}" for field, path in request.sources().items()}
+    assert moved.with_sources(lambda path: path.removeprefix("/shots/")) == request
+
+
+def test_what_a_request_leaves_open_stays_open_when_its_paths_are_replaced() -> None:
+    request = EditRequest(clip="cups.mp4", instances=(Instance(id=1, caption="a cup", matte="cup.mov"),))
+    assert "mattes" not in request.with_sources(str.upper).model_fields_set

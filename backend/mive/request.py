@@ -7,6 +7,7 @@ Nothing below the request reads settings from anywhere else. What the user left 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -177,6 +178,23 @@ class EditRequest(Model):
                 at=["global_caption"],
             )
         return self
+
+    def sources(self) -> dict[str, str]:
+        """All paths that it names, by the field that names them, such as ``instances[0].matte``."""
+        fields = {"clip": self.clip, "mattes": self.mattes}
+        fields |= {f"instances[{index}].matte": instance.matte for index, instance in enumerate(self.instances)}
+        return {field: path for field, path in fields.items() if path is not None}
+
+    def with_sources(self, place: Callable[[str], str]) -> Self:
+        """The request with another path in place of each that it names."""
+        changes: dict[str, object] = {"clip": place(self.clip)}
+        if self.mattes is not None:
+            changes["mattes"] = place(self.mattes)
+        changes["instances"] = tuple(
+            instance if instance.matte is None else instance.model_copy(update={"matte": place(instance.matte)})
+            for instance in self.instances
+        )
+        return self.model_copy(update=changes)
 
 
 def _path(path: str) -> str:

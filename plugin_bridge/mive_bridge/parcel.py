@@ -90,12 +90,7 @@ def as_images(folder: Path, request: EditRequest) -> EditRequest:
                     writer.write(frame)
         return str(images)
 
-    instances = (
-        instance if instance.matte is None else instance.model_copy(update={"matte": place(instance.matte)})
-        for instance in request.instances
-    )
-    mattes = {} if request.mattes is None else {"mattes": place(request.mattes)}
-    return request.model_copy(update={"clip": place(request.clip), "instances": tuple(instances), **mattes})
+    return request.with_sources(place)
 
 
 @dataclass

@@ -129,7 +129,7 @@ def collect(
         clock.lap("fetch")
     writer.warnings.extend(
         f'{path} is not here; name it with --mattes or --matte if "mive render-again" is to find it'
-        for _, path in matte_paths(request)
+        for path in matte_paths(request).values()
         if not _is_here(path)
     )
     return _finish(own_manifest(manifest, request, done.frames, out), writer, done, clock)
@@ -162,7 +162,7 @@ def own_manifest(manifest: Manifest, request: EditRequest, frames: FrameRange, o
     """
     bundle = request.bundle if "bundle" in request.model_fields_set else manifest.request.bundle
     hashes = manifest.matte_hashes
-    paths = [path for _, path in matte_paths(request)]
+    paths = matte_paths(request).values()
     if all(map(_is_here, paths)):
         hashes = {str(file): _hash(file) for path in paths for file in files_of(path)}
     return manifest.model_copy(

@@ -64,11 +64,7 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
 
 def add_details(message: job_pb2.Job, job: Job, redact: Redact) -> None:
     """Add what only GetJob tells: the request, and the clip once it was opened."""
-    request = job.request
-    instances = (i.model_copy(update={"matte": i.matte and redact(i.matte)}) for i in request.instances)
-    mattes = request.mattes and redact(request.mattes)
-    changes = {"clip": redact(request.clip), "mattes": mattes, "instances": tuple(instances)}
-    message.request.CopyFrom(request_to_message(request.model_copy(update=changes)))
+    message.request.CopyFrom(request_to_message(job.request.with_sources(redact)))
     if job.clip is not None:
         clip = media_pb2.ClipInfo.FromString(job.clip)
         clip.path = redact(clip.path)
