@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -376,3 +377,11 @@ def test_the_paths_that_a_request_names_are_listed_and_replaced_by_field() -> No
 def test_what_a_request_leaves_open_stays_open_when_its_paths_are_replaced() -> None:
     request = EditRequest(clip="cups.mp4", instances=(Instance(id=1, caption="a cup", matte="cup.mov"),))
     assert "mattes" not in request.with_sources(str.upper).model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("indices", "ranges"),
+    [([], ""), ([7], "7-7"), ([3, 4, 5, 9], "3-5 9-9"), ([5, 4, 4], "5-5 4-4 4-4"), (range(2, 200), "2-199")],
+)
+def test_frames_make_up_ranges_in_their_order(indices: Iterable[int], ranges: str) -> None:
+    assert list(map(str, FrameRange.runs(indices))) == ranges.split()

@@ -7,7 +7,8 @@ Nothing below the request reads settings from anywhere else. What the user left 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -66,6 +67,13 @@ class FrameRange(Model):
                 field="frames",
             )
         return cls(int(match[1]), int(match[2] or match[1]))
+
+    @classmethod
+    def runs(cls, indices: Iterable[int]) -> Iterator[Self]:
+        """The ranges that indices make up, in their order, each as soon as it ends."""
+        for _, pairs in groupby(enumerate(indices), lambda pair: pair[1] - pair[0]):
+            run = [index for _, index in pairs]
+            yield cls(run[0], run[-1])
 
     def __str__(self) -> str:
         """What :meth:`parse` reads."""

@@ -18,6 +18,7 @@ import shutil
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -245,12 +246,7 @@ def remove_sent(folder: Path) -> None:
 
 def _ranges(numbers: Iterable[int]) -> list[str]:
     """``["0-4", "7"]``, as many as a state may have."""
-    ranges: list[tuple[int, int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1] = (ranges[-1][0], number)
-        elif len(ranges) == _MOST_RANGES:
-            break
-        else:
-            ranges.append((number, number))
-    return [f"{first}-{last}" if last > first else str(first) for first, last in ranges]
+    from mive.request import FrameRange
+
+    runs = islice(FrameRange.runs(numbers), _MOST_RANGES)
+    return [str(run) if len(run) > 1 else str(run.first) for run in runs]

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-
 from mive.client.aio import SubmitOptions
 from mive.client.errors import broken_contract
 from mive.client.events import Cancelled, Done, Event, Failed
@@ -21,6 +19,7 @@ from mive.errors import Cancelled as Stopped
 from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, Codec, FrameWriter, open_clip, open_writer
+from mive.media.hashing import hashed
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange
 from mive.v1 import mive_pb2
@@ -180,9 +179,9 @@ def _fetch(client: Client, done: Done, writer: FrameWriter, report: Report) -> M
     manifest = client.manifest(done.job_id)
     digest, count = hashlib.sha256(), len(done.frames)
     report(Progress("fetch", 0, count))
-    for number, (_, frame) in enumerate(client.fetch(done.job_id, done.frames), 1):
+    fetched = (frame for _, frame in client.fetch(done.job_id, done.frames))
+    for number, frame in enumerate(hashed(fetched, digest), 1):
         writer.write(frame)
-        digest.update(np.ascontiguousarray(frame).data)
         report(Progress("fetch", number, count))
     if manifest.frames_hash is not None and manifest.frames_hash != digest.hexdigest():
         raise broken_contract("frames other than those that the job's manifest tells of")

@@ -120,6 +120,7 @@ class Editor:
         start: Checkpoint | None = None,
         keep: Keep = lambda checkpoint: None,
         previews: Previews | None = None,
+        source: Iterator[NDArray[np.generic]] | None = None,
     ) -> Iterator[NDArray[np.generic]]:
         """Edit the frames window by window and yield them in order, in the clip's own depth.
 
@@ -131,10 +132,11 @@ class Editor:
                 bit for bit, as those of an edit that was never stopped.
             keep: given a checkpoint after every step and after every window's last frame.
             previews: how often previews are made, and who gets them.
+            source: the clip's frames from the first one yielded on, which are pasted over; None reads them.
         """
         windows = make_windows(len(frames), self.settings.window, self.settings.overlap)
         start = start or Checkpoint()
-        sources = clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
+        source = source or clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
         device = self.engine.device
         carried = None if start.carried is None else start.carried.to(device)
         state = None if start.state is None else start.state.to(device)
@@ -151,7 +153,7 @@ class Editor:
             carried, state = z_0[window.final :], None
             for offset, decoded in enumerate(self._decode(z_0[: window.final])):
                 alpha = mattes.read(first + offset)
-                yield self._paste(next(sources), decoded, alpha)
+                yield self._paste(next(source), decoded, alpha)
                 report(Progress("write", window.first + offset + 1, len(frames), number, len(windows)))
             if number < len(windows):
                 keep(Checkpoint(number, carried))

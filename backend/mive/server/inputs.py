@@ -21,16 +21,15 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from google.protobuf.message import Message
 
 from mive.atomic import ASIDE, folder_aside, keep_aside, output_errors, remove_asides
 from mive.errors import RequestError
-from mive.media.info import Pixels
+from mive.media.hashing import hashed
 from mive.media.raw import HEADER, write_raw
 from mive.server.database import Clock
 from mive.server.file_names import check_names
@@ -244,14 +243,8 @@ def _key(message: Message, kind: bytes = b"") -> str:
 def _store(raw: RawInput, folder: Path, *, keyed: bool) -> str | None:
     """Writes frames, and hashes them on the way where that is to be their key."""
     digest = hashlib.sha256()
-
-    def hashed() -> Iterator[Pixels]:
-        for frame in raw.frames:
-            digest.update(np.ascontiguousarray(frame).data)
-            yield frame
-
     folder.mkdir()
-    write_raw(folder, raw.info, hashed() if keyed else raw.frames)
+    write_raw(folder, raw.info, hashed(raw.frames, digest) if keyed else raw.frames)
     digest.update((folder / HEADER).read_bytes())
     return digest.hexdigest() if keyed else None
 

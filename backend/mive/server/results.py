@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mive.atomic import flush, output_errors, remove_asides, write_whole
+from mive.media.hashing import hashed
 from mive.media.raw import npy_parts
 from mive.request import FrameRange
 from mive.server.errors import ResultsGone
@@ -69,8 +70,8 @@ class JobResults:
             ResultsGone: one is missing.
         """
         digest = hashlib.sha256()
-        for index in frames.indices():
-            digest.update(np.ascontiguousarray(self.read(index)).data)
+        for _ in hashed(map(self.read, frames.indices()), digest):
+            pass
         return digest.hexdigest()
 
     def finish(self, key: str, manifest: str) -> None:

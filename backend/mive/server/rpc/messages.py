@@ -47,7 +47,7 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
         submitted=timestamp(job.created),
         position=position or 0,
         attempts=job.attempts,
-        finished_frames=[range_to_message(part) for part in ranges(frames)],
+        finished_frames=[range_to_message(part) for part in FrameRange.runs(frames)],
         last_sequence=job.last_event,
     )
     for name in ("started", "ended", "deadline"):
@@ -121,17 +121,6 @@ def stored_error(stored: Mapping[str, Any], redact: Callable[[str], str] = str) 
     kind: type[MiveError] = getattr(known_errors, name, MiveError)
     what, expected, fix = texts
     return kind(what, expected=expected, fix=fix, field=stored["field"])
-
-
-def ranges(indices: Iterable[int]) -> list[FrameRange]:
-    """Ascending indices as ranges."""
-    found: list[FrameRange] = []
-    for index in indices:
-        if found and index == found[-1].last + 1:
-            found[-1] = FrameRange(found[-1].first, index)
-        else:
-            found.append(FrameRange(index, index))
-    return found
 
 
 def timestamp(seconds: float) -> Timestamp:
