@@ -24,6 +24,7 @@ from mive.attention import flow, ipr
 from mive.attention.kernels import Kernels, kernels_for, obstacle
 from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
+from mive.engines.devices import choose_device
 
 TESTS = ["test_ipr_triton", "test_flow_triton"] + ["test_kernels_in_networks"] * bool(find_spec("diffusers"))
 LEVELS = [(64, 40), (32, 80), (16, 160)]
@@ -118,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The attention kernels on a GPU.")
     parser.add_argument("--table", type=Path)
     options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device("auto")
     kernels = kernels_for(device)
     if kernels is None:
         sys.exit(f"This needs an NVIDIA GPU that torch can use, with Triton and pytest. Here: {obstacle(device)}.")
