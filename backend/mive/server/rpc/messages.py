@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
@@ -10,14 +9,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mive import errors as known_errors
 from mive.errors import MiveError
-from mive.progress import Progress
 from mive.request import FrameRange
 from mive.server.errors import DeadlinePassed
-from mive.server.jobs import Event, Job
+from mive.server.jobs import Job
 from mive.server.rpc.refusals import code_of
 from mive.v1 import job_pb2, media_pb2
 from mive.wire.errors import error_to_detail
-from mive.wire.progress import STAGES, progress_to_event
 from mive.wire.request import range_to_message, request_to_message
 from mive.wire.words import number_of
 
@@ -74,43 +71,18 @@ def add_details(message: job_pb2.Job, job: Job, redact: Redact) -> None:
         message.clip.CopyFrom(clip)
 
 
-def event_to_message(job: Job, event: Event, position: int | None, redact: Redact) -> job_pb2.JobEvent:
-    """An event as it was stored; where the job waits, with its place in the queue."""
-    message = _message(event.kind, event.body, position, redact)
-    message.sequence, message.job_id = event.sequence, job.id
-    message.time.CopyFrom(timestamp(event.time))
-    if event.kind == "done":
-        message.done.manifest_json = redact(job.manifest or "", apart=True)
-    return message
-
-
-def _message(kind: str, body: Mapping[str, Any], position: int | None, redact: Redact) -> job_pb2.JobEvent:
-    if kind in STAGES:
-        progress = Progress(kind, body["done"], body["total"], body["window"], body["windows"])
-        return progress_to_event(progress, eta=body.get("eta"), cached=body.get("cached", False))
-    message = job_pb2.JobEvent()
-    match kind:
+def complete_event(event: job_pb2.JobEvent, job: Job, position: int | None, redact: Redact) -> job_pb2.JobEvent:
+    """A stored event with what its job knows: where it waits, why it failed, its manifest."""
+    match event.WhichOneof("event"):
         case "queued":
-            message.queued.position, message.queued.attempts = position or 0, body["attempts"]
-        case "preview":
-            _fill_preview(message.preview, body)
-        case "window_finished":
-            frames = FrameRange(body["first"], body["last"])
-            message.window_finished.frames.CopyFrom(range_to_message(frames))
-            message.window_finished.window, message.window_finished.windows = body["window"], body["windows"]
+            event.queued.position = position or 0
         case "done":
-            message.done.frames.CopyFrom(range_to_message(FrameRange(body["first"], body["last"])))
-            message.done.warnings.extend(body["warnings"])
-            message.done.cached = body["cached"]
-        case "failed":
-            error = stored_error(body, redact)
-            message.failed.error.CopyFrom(error_to_detail(error))
-            message.failed.code = code_of(error)
-        case "cancelled":
-            message.cancelled.reason = body["reason"]
-        case _:
-            raise AssertionError(f"no message for the event {kind}")
-    return message
+            event.done.manifest_json = redact(job.manifest or "", apart=True)
+        case "failed" if job.error is not None:
+            error = stored_error(job.error, redact)
+            event.failed.error.CopyFrom(error_to_detail(error))
+            event.failed.code = code_of(error)
+    return event
 
 
 def stored_error(stored: Mapping[str, Any], redact: Callable[[str], str] = str) -> MiveError:
@@ -128,12 +100,3 @@ def timestamp(seconds: float) -> Timestamp:
     message = Timestamp()
     message.FromMilliseconds(round(seconds * 1000))
     return message
-
-
-def _fill_preview(message: job_pb2.Preview, body: Mapping[str, Any]) -> None:
-    message.instance_id, message.frame = body["instance"], body["frame"]
-    message.done, message.total = body["done"], body["total"]
-    message.format.width, message.format.height, message.format.channels = body["width"], body["height"], 3
-    message.format.pixel_format = media_pb2.PIXEL_FORMAT_U8
-    message.format.row_order = media_pb2.ROW_ORDER_TOP_DOWN
-    message.data = base64.b64decode(body["image"])
