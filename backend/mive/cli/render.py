@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from mive._validation import did_you_mean
-from mive.cli.options import (
-    ClipArgument,
-    CodecOption,
-    EditOption,
-    FramesOption,
-    LaterOutOption,
-    MatteFitOption,
-    MatteOption,
-    MattesOption,
-    PresetOption,
-    RequestOption,
-    SeedOption,
-    SetOption,
-    SourceOption,
-)
-from mive.cli.remote import (
-    BridgeOption,
-    CaOption,
-    CertOption,
-    InsecureOption,
-    KeyOption,
-    ServerOption,
-    Teller,
-    TokenFileOption,
-    connect,
-    through_bridge,
-)
+from mive.cli.options import CodecOption, Flags, LaterOutOption
+from mive.cli.remote import BridgeOption, ServerOptions, Teller, through_bridge
 from mive.console.ending import say_json, say_made
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, grouped
 from mive.console.progress import shown
 from mive.errors import RequestError
 
@@ -46,24 +22,22 @@ if TYPE_CHECKING:
     from mive.client.sending import Send
 
 
-def render(
-    clip: ClipArgument = None,
-    out: LaterOutOption = None,
-    mattes: MattesOption = None,
-    edit: EditOption = None,
-    matte: MatteOption = None,
-    source: SourceOption = None,
-    frames: FramesOption = None,
+@dataclass(frozen=True)
+class RemoteFlags(Flags):
+    """A bundle that is left open is the server's to choose."""
+
     bundle: Annotated[
         str | None, typer.Option(metavar="NAME", help="Model bundle. [default: the one that the server runs]")
-    ] = None,
-    preset: PresetOption = None,
-    seed: SeedOption = None,
-    set_: SetOption = None,
-    matte_fit: MatteFitOption = None,
-    request: RequestOption = None,
+    ] = None
+
+
+@grouped
+def render(
+    out: LaterOutOption = None,
+    *,
+    flags: RemoteFlags,
     codec: CodecOption = None,
-    server: ServerOption = None,
+    server: ServerOptions,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the server.")] = False,
     send: Annotated[
         str, typer.Option(metavar="auto|path|upload|memory", help="How clip and mattes reach the server.")
@@ -72,11 +46,6 @@ def render(
     handles: Annotated[
         str | None, typer.Option(metavar="N|BEFORE,AFTER", help="Frames to edit around the range, so a cut can move.")
     ] = None,
-    token_file: TokenFileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    insecure: InsecureOption = False,
     bridge: BridgeOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -85,15 +54,11 @@ def render(
 
     Ctrl-C cancels the job. With --detach it goes on without you, and "mive watch ID -o OUT" fetches its frames.
     """
-    from mive.cli.flags import Flags, check_codec, whole_request
+    from mive.cli.flags import check_codec, whole_request
     from mive.client.jobs import PRIORITIES
     from mive.client.sending import Send
 
-    flags = Flags(
-        clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames, bundle,
-        preset, seed, matte_fit, tuple(set_ or ()),
-    )  # fmt: skip
-    whole = whole_request(flags, request)
+    whole = whole_request(flags)
     chosen = check_codec(codec)
     way = cast("Send", one_of("--send", send, get_args(Send)))
     rank = cast("Priority", one_of("--priority", priority, tuple(PRIORITIES)))
@@ -110,8 +75,8 @@ def render(
         )
     with (
         shown(quiet, here=False) as display,
-        through_bridge(bridge, server, display.say) as tls,
-        connect(server, token_file, ca, cert, key, insecure, tls) as client,
+        through_bridge(bridge, server.server, display.say) as tls,
+        server.connect(tls) as client,
     ):
         if detach or out is None:
             job = client.submit(whole, send=way, priority=rank, handles=around, wait_for_room=True, report=display)
