@@ -2,7 +2,8 @@
 # make test   lint, types and the quick tests: what must be green before every commit
 # make lint   ruff, mypy, the layers that imports keep to (pyproject.toml), and buf for the contract only
 # make test-slow   the tests that take longer than five seconds
-# make soak   the tests that take minutes and are not part of CI; writes docs/soak.md
+# make soak   the tests that take minutes and are not part of CI; writes docs/measurements/soak.md
+# make docs        the generated parts of docs/
 # make proto       the contract's Python code, built from proto/ (the others call it)
 # make proto-baseline   records the contract as it is now: what later versions must stay compatible with
 
@@ -15,7 +16,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint test-slow proto proto-baseline clean soak
+.PHONY: demo test lint test-slow docs proto proto-baseline clean soak
 
 demo: $(VENV)/server.stamp
 	$(BIN)/mive demo --out out/demo
@@ -36,7 +37,10 @@ test-slow: $(VENV)/proto.stamp
 	$(PYTEST) -m "slow and not soak" --durations=15
 
 soak: $(VENV)/dev.stamp $(VENV)/proto.stamp
-	$(BIN)/python tests/soak_report.py docs/soak.md
+	$(BIN)/python tests/soak_report.py docs/measurements/soak.md
+
+docs: $(VENV)/proto.stamp
+	$(BIN)/python docs/generate.py
 
 proto: $(VENV)/proto.stamp
 

@@ -22,7 +22,7 @@ from mive.evaluate.bench.methods import choose
 from mive.evaluate.metrics.files import score_files
 from mive.evaluate.toyworld import COLOURS, PATTERNS, Scene, describe, random_scene
 from mive.evaluate.toyworld.clip import write_clip
-from mive.evaluate.training.scenes import HELD_OUT_SEEDS
+from mive.evaluate.training.rendering import HELD_OUT_SEEDS
 from mive.request import EditRequest, Instance, Settings
 
 FRAMES: Final = 8
@@ -70,7 +70,7 @@ def measure(row: str, clip: int, preset: str, work: Path, bundle: str) -> dict[s
         instances=instances,
         global_caption=" and ".join(i.caption for i in instances),
         bundle=bundle,
-        settings=Settings(preset=preset, **ROWS[row]),  # type: ignore[arg-type]
+        settings=Settings(preset=preset, **ROWS[row]),
     )
     started = time.monotonic()
     out = done.with_suffix(".mkv")

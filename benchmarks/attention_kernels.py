@@ -1,6 +1,6 @@
 """The attention kernels on a GPU: milliseconds against their references and against what torch needs without them.
 
-    python benchmarks/attention_kernels.py [--table docs/kernels_gpu.md]
+    python benchmarks/attention_kernels.py [--table docs/measurements/kernels_gpu.md]
 
 First runs the kernels' tests on the GPU, and stops if one fails. "torch" is the floor: for IPR plain attention
 by F.scaled_dot_product_attention, for flow-guided attention the same on keys and values gathered beforehand.
@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mive.attention import flow, ipr
-from mive.attention.kernels import Kernels, kernels_for, obstacle
+from mive.attention.kernels import kernels_for, obstacle
+from mive.attention.modulation import Kernels
 from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
 from mive.engines.devices import choose_device
@@ -61,7 +62,7 @@ def ipr_case(kernels: Kernels, side: int, dim: int, items: int, frames: int) -> 
     mask = torch.zeros(rows, side, side, dtype=torch.bool, device="cuda")
     mask[: rows // 2, : side // 2, : side // 2] = True
     roles = TokenRoles(torch.full((1,), 5, device="cuda"))
-    strength = ipr.ipr_strength(1, 50).to(q.device)
+    strength = ipr.ipr_strength(1, 50, 0.4, 0.6).to(q.device)
     arguments = (q, k, v, mask.flatten(1), roles, strength)
     return Case(
         f"IPR | {side} | {dim} | {items} | {frames}",
@@ -118,6 +119,7 @@ def main() -> None:
     """Run the tests, then every case, and print the table."""
     parser = argparse.ArgumentParser(description="The attention kernels on a GPU.")
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--tested", action="store_true", help="the tests were run just now")
     options = parser.parse_args()
     device = choose_device("auto")
     kernels = kernels_for(device)
@@ -125,7 +127,8 @@ def main() -> None:
         sys.exit(f"This needs an NVIDIA GPU that torch can use, with Triton and pytest. Here: {obstacle(device)}.")
     root = Path(__file__).parents[1]
     tests = [f"tests/attention/{name}.py" for name in TESTS]
-    subprocess.run([sys.executable, "-m", "pytest", "-q", "-k", "cuda or gpu", *tests], check=True, cwd=root)
+    if not options.tested:
+        subprocess.run([sys.executable, "-m", "pytest", "-q", "-k", "cuda or gpu", *tests], check=True, cwd=root)
 
     import triton
 

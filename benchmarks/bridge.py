@@ -1,6 +1,6 @@
 """What a cached frame costs from the bridge to a host's image, against a copy of as much memory.
 
-    python -m benchmarks.bridge [--table docs/bridge.md]
+    python -m benchmarks.bridge [--table docs/measurements/bridge.md]
 
 A bridge runs in a process of its own, with a frame in its cache and in the memory of the system; the effect runs in the
 host of tests/hosts, whose own time does not count. Everything is measured in one run, turn by turn, so that ratios hold

@@ -121,7 +121,7 @@ def epsilon_row(engine: Engine, instances: int, frames: int, size: int, best: fl
     masks = np.zeros((instances, size, size), np.float32)
     for i in range(instances):
         masks[i, i * size // instances : (i + 1) * size // instances] = 1
-    conditions = engine.conditions(pictures, [masks] * frames, "dis", "flatten")
+    conditions = engine.conditions(pictures, [masks] * frames, "dis", "flatten", "nearest")
     side = size // engine.bundle.latent_factor
     z = torch.randn(instances, frames, engine.bundle.latent_channels, side, side, device=engine.device)
     captions = tuple(f"a {COLOURS[i % 8]} ball" for i in range(instances))

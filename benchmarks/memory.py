@@ -1,6 +1,6 @@
 """Peak resident memory against the number of instances and of frames, each run in a process of its own.
 
-    python benchmarks/memory.py [--preset draft] [--table docs/memory.md]
+    python benchmarks/memory.py [--preset draft] [--table docs/measurements/memory.md]
 
 Ratios to the first row are what counts: memory must be flat in instances, and flat in frames past one window.
 """
@@ -33,7 +33,7 @@ def peak(instances: int, frames: int, preset: str) -> int:
             clip=str(toy.videos[0]),
             mattes=str(toy.mattes),
             instances=tuple(Instance(id=i + 1, caption="a red ball") for i in range(instances)),
-            settings=Settings(preset=preset, window=WINDOW, overlap=2),  # type: ignore[arg-type]
+            settings=Settings(preset=preset, window=WINDOW, overlap=2),
         )
         run_edit(request, Path(folder) / "out.mkv")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

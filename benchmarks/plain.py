@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from mive.attention.flow import flow_attention
-from mive.attention.ipr import IprStrength, ipr_attention, ipr_strength
+from mive.attention.ipr import IprStrength, ipr_strength
 from mive.editing.editor import Editor, Pixels, Teller
 from mive.editing.previews import Previews
 from mive.engines.torch_engine import TorchEngine
@@ -183,9 +183,9 @@ class EagerAttention:
     def _redistributed(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """IPR of one item, q [1, heads, N·n, d]."""
         inputs = self.context.inputs
-        assert isinstance(inputs.modulation, IprStrength)
+        assert inputs.modulation is not None
         assert inputs.roles is not None
         frames = q[0].reshape(len(q[0]), inputs.frames, -1, q.shape[-1]).transpose(0, 1)
         masks = inputs.masks[self.context.size][0].flatten(1)
-        h = ipr_attention(frames, k, v, masks, inputs.roles, inputs.modulation)
+        h = inputs.modulation.cross_attention(frames, k, v, masks, inputs.roles)
         return h.transpose(0, 1).flatten(1, 2)[None]

@@ -71,7 +71,7 @@ def compare(clip: int, quantize: Quantize, bundle: Bundle | None, preset: str, w
     scene = scene_of(clip)
     toy = write_clip(scene, folder, FRAMES)
     instances = instances_of(scene, clip)
-    settings = Settings(preset=preset, device="cpu", precision="fp32")  # type: ignore[arg-type]
+    settings = Settings(preset=preset, device="cpu", precision="fp32")
     request = EditRequest(
         clip=str(toy.videos[0]), mattes=str(toy.mattes), instances=instances, bundle="tiny", settings=settings
     )

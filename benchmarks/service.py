@@ -1,6 +1,6 @@
 """What the service costs: an edit through it against the same edit in process, and its transports against a copy.
 
-    python benchmarks/service.py [--table docs/service.md]
+    python benchmarks/service.py [--table docs/measurements/service.md]
 
 Everything is measured in one run, turn by turn, so that ratios hold on a busy machine too.
 """
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, get_args
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from mive.edit import run_edit
 from mive.editing.inversions import InversionCache
 from mive.evaluate.toyworld import random_scene
 from mive.evaluate.toyworld.clip import write_clip
+from mive.jobs import Way
 from mive.media import ClipInfo, open_writer
 from mive.media.raw import write_raw
 from mive.request import EditRequest, FrameRange, Instance, Settings
@@ -33,7 +34,7 @@ from mive.request import EditRequest, FrameRange, Instance, Settings
 FRAMES: Final = 8
 ROUNDS: Final = 5
 STEPS: Final = 2
-SENDS: Final[tuple[Literal["path", "upload", "memory"], ...]] = ("path", "upload", "memory")
+SENDS: Final[tuple[Way, ...]] = get_args(Way)
 HD: Final = (1080, 1920, 3)
 HD_FRAMES: Final = 8
 PROGRAM: Final = (sys.executable, "-c", "import sys; from mive.server.entry import main; sys.exit(main())")
@@ -78,7 +79,7 @@ def overhead(client: Client, folder: Path) -> list[str]:
             settings=Settings(steps=STEPS, inversion_steps=STEPS),
         )
 
-    def through(number: int, send: Literal["path", "upload", "memory"]) -> float:
+    def through(number: int, send: Way) -> float:
         started = time.perf_counter()
         job = client.submit(request(number), send=send)
         assert sum(1 for _ in client.fetch(job.job_id, wait=True)) == FRAMES

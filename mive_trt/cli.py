@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -14,10 +14,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mive.console.ending import say_json
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, one_of
 from mive.console.progress import shown
 from mive.console.run import run
 from mive.errors import RequestError
+from mive.request import USUAL_BUNDLE
 from mive.request_files import anchored, read_request
 from mive.settings import Narrow, Quantize
 
@@ -40,7 +41,7 @@ CacheOption = Annotated[
 
 @app.command(short_help="Build the engines that edits of one size need.")
 def build(
-    bundle: Annotated[str, typer.Option(metavar="NAME|FOLDER|HUB_ID", help="The model bundle.")] = "tiny",
+    bundle: Annotated[str, typer.Option(metavar="NAME|FOLDER|HUB_ID", help="The model bundle.")] = USUAL_BUNDLE,
     clip_size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="The clips' size in pixels. [default: square]")
     ] = None,
@@ -57,7 +58,10 @@ def build(
     precision: Annotated[str, typer.Option(metavar="fp16|fp32", help="What the networks compute in.")] = "fp16",
     quantize: Annotated[
         str,
-        typer.Option(metavar="none|int8|fp8", help="The 8-bit numbers that layers multiply in, as edits will have it."),
+        typer.Option(
+            metavar="|".join(get_args(Quantize)),
+            help="The 8-bit numbers that layers multiply in, as edits will have it.",
+        ),
     ] = "none",
     plugins: Annotated[bool, typer.Option("--plugins/--no-plugins", help="Run MIVE's attention in plugins.")] = True,
     cache: CacheOption = None,
@@ -73,7 +77,7 @@ def build(
     if precision not in ("fp16", "fp32"):
         raise RequestError(f'"{precision}" is no precision of engines', expected="fp16 or fp32", fix="Use fp16")
     size = None if clip_size is None else _size(clip_size)
-    narrow: Quantize = "none" if quantize == "none" else _quantize(quantize)
+    narrow: Quantize = one_of("quantize", quantize, get_args(Quantize))
     wanted = Wanted(bundle, size, frames, together, precision, plugins, narrow)
     made = []
     with _bars(quiet or json) as bars:
@@ -95,7 +99,7 @@ def calibrate(
     request: Annotated[
         Path | None, typer.Argument(metavar="[REQUEST.json]", help="An edit like yours. [default: the demo's toy clip]")
     ] = None,
-    quantize: Annotated[str, typer.Option(metavar="int8|fp8", help="The 8-bit numbers.")] = "fp8",
+    quantize: Annotated[str, typer.Option(metavar="|".join(get_args(Narrow)), help="The 8-bit numbers.")] = "fp8",
     bundle: Annotated[
         str | None, typer.Option(metavar="NAME|FOLDER|HUB_ID", help="The model bundle. [default: the request's]")
     ] = None,
@@ -107,7 +111,7 @@ def calibrate(
     It makes the whole edit with the torch engine and NVIDIA's ModelOpt, and keeps what it measured in MIVE's cache; to
     build and run engines ModelOpt is not needed. The toy clip is for trying: measure with an edit like yours.
     """
-    narrow = _quantize(quantize)
+    narrow: Narrow = one_of("quantize", quantize, get_args(Narrow))
     from mive_trt.calibrate import calibrate as measure
 
     edit = None if request is None else anchored(read_request(request), request.parent)
@@ -190,12 +194,6 @@ def _store(cache: Path | None) -> EngineStore:
     from mive_trt.tensorrt import EngineStore, engines_folder
 
     return EngineStore(cache or engines_folder(), (), installed())
-
-
-def _quantize(text: str) -> Narrow:
-    if text not in get_args(Narrow):
-        raise RequestError(f'"{text}" is no kind of quantisation', expected="int8 or fp8", fix="Use fp8")
-    return cast("Narrow", text)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from mive.engines.torch_engine import TorchEngine
 from mive.networks.bundle import Bundle
 from mive.networks.unet.frames import FrameInputs
 from mive.networks.unet.inflation import attention_sizes
-from mive.settings import LambdaS
+from mive.settings import LAMBDA_S, LambdaS
 from mive_trt.buckets import Bucket
 from mive_trt.executor import Kind, Port
 from mive_trt.nodes import DOMAIN, NODES, OPSET, bodies
@@ -45,7 +45,7 @@ def export_program(
     bucket: Bucket,
     folder: Path,
     *,
-    mode: LambdaS = "literal",
+    mode: LambdaS = LAMBDA_S,
     scales: Scales | None = None,
 ) -> ExportedProgram:
     """Export one of a bundle's networks for one bucket.

@@ -14,7 +14,7 @@ from onnx import FunctionProto, ModelProto, NodeProto
 from torch import Tensor
 
 from mive.attention.ipr import IprStrength
-from mive.attention.kernels import Kernels
+from mive.attention.modulation import Kernels
 from mive.attention.roles import TokenRoles
 
 DOMAIN: Final = "mive"

@@ -34,12 +34,12 @@ def check(settings: ResolvedSettings, device: torch.device) -> None:
         EngineError: they cannot; it says what to do.
     """
     check_device(device, settings.quantize)
-    for name, what in (
-        ("ipr", "dense_diffusion"),
-        ("flow_attention", "old_qk"),
-        ("precision", "bf16"),
+    for name, known in (
+        ("ipr", (IprStrength.name, "none")),
+        ("flow_attention", ("flatten", "none")),
+        ("precision", ("auto", "fp32", "fp16")),
     ):
-        if getattr(settings, name) == what:
+        if (what := getattr(settings, name)) not in known:
             raise _unsupported(f'{name} "{what}"', f"settings.{name}")
 
 
@@ -92,7 +92,7 @@ class TrtEngine:
         mattes: Iterable[Pixels],
         flow: Flow,
         flow_attention: FlowAttention | None,
-        cells: MaskCells = "nearest",
+        cells: MaskCells,
     ) -> Conditions:
         """See `TorchEngine.conditions`."""
         return self._torch.conditions(frames, mattes, flow, flow_attention, cells)
@@ -224,7 +224,7 @@ def _rows(x: Tensor, part: Part) -> Tensor:
 
 def _refuse_ablations(call: Call, conditions: Conditions) -> None:
     if call.modulation is not None and not isinstance(call.modulation, IprStrength):
-        raise _unsupported('ipr "dense_diffusion"', "settings.ipr")
+        raise _unsupported(f'ipr "{call.modulation.name}"', "settings.ipr")
     if conditions.flow_attention == "old_qk" and conditions.trajectories:
         raise _unsupported('flow_attention "old_qk"', "settings.flow_attention")
 

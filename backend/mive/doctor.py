@@ -105,7 +105,7 @@ class Cache:
 
 
 @dataclass(frozen=True)
-class Report:
+class Findings:
     """Everything :func:`examine` found."""
 
     mive: str
@@ -122,7 +122,7 @@ class Report:
     cache: Cache
 
     def to_dict(self) -> dict[str, Any]:
-        """The report for machines."""
+        """What was found, for machines."""
         return asdict(self)
 
     def problems(self) -> tuple[tuple[str, str], ...]:
@@ -148,14 +148,14 @@ class Report:
         return tuple(found)
 
 
-def examine(cache: Path | None = None, bundles: Path = BUNDLES_FOLDER) -> Report:
+def examine(cache: Path | None = None, bundles: Path = BUNDLES_FOLDER) -> Findings:
     """Gathers all facts; takes a second or two where torch is installed.
 
     Args:
         cache: the cache folder, by default :func:`default_cache`.
         bundles: the folder of the bundles that ship with MIVE.
     """
-    return Report(
+    return Findings(
         mive=__version__,
         python=platform.python_version(),
         python_supported=sys.version_info >= (3, 11),

@@ -10,13 +10,13 @@ from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
-from mive.media import Clip, Codec, Mattes, open_clip, open_mattes, open_writer
+from mive.media import Clip, Mattes, open_clip, open_mattes, open_writer
 from mive.media.hashing import content_digest, hashed, matte_hashes
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, ResolvedSettings
-from mive.settings import EngineName
+from mive.settings import USUAL_ENGINE, Codec, EngineName
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def run_edit(
     report: Report = lambda progress: None,
     cache: InversionCache | None = None,
     codec: Codec | None = None,
-    engine: EngineName = "torch",
+    engine: EngineName = USUAL_ENGINE,
 ) -> EditResult:
     """Edit a clip as a request says and write the frames and their manifest.
 

@@ -16,6 +16,7 @@ from mive._validation import Model
 from mive.atomic import output_errors, write_whole
 from mive.errors import RequestError
 from mive.request import EditRequest, FrameRange, ResolvedSettings
+from mive.settings import ChosenEngine, ChosenPrecision
 
 PACKAGES: Final = (
     "av",
@@ -65,8 +66,8 @@ class Manifest(Model):
     matte_hashes: dict[str, str] = Field(description="each matte's hash, by its path")
     bundle: BundleRecord = Field(description="the model bundle")
     device: str = Field(description="the device the networks ran on")
-    engine: Literal["torch", "trt"] = Field(default="torch", description="the engine that ran the networks")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(description="the precision the networks ran in")
+    engine: ChosenEngine = Field(default="torch", description="the engine that ran the networks")
+    precision: ChosenPrecision = Field(description="the precision the networks ran in")
     scales: str = Field(default="", description="the hash of the scales of quantised programs; empty without")
     plan: dict[str, int] = Field(description="how many steps of each kind the plan has")
     seconds: dict[str, float] = Field(description="how long each stage took, in seconds")

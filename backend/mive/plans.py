@@ -107,6 +107,9 @@ PLANS: Final[Mapping[str, Rhythm]] = MappingProxyType(
 PLAN_NAMES: Final = tuple(PLANS)
 """The sampling plans that can be asked for by name."""
 
+USUAL_PLAN: Final = PLAN_NAMES[0]
+"""The paper's."""
+
 
 def alternate(steps: int, rhythm: Rhythm, modulated_steps: int) -> Plan:
     """Cycles of LPS, fusion and harmonised NPS, then harmonised NPS to the end (§5).

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -21,6 +21,7 @@ from mive.settings import PRESETS, Count, Index, Preset, ResolvedSettings, Seed,
 __all__ = [
     "PLAN_NAMES",
     "PRESETS",
+    "USUAL_BUNDLE",
     "EditRequest",
     "FrameRange",
     "Instance",
@@ -28,6 +29,9 @@ __all__ = [
     "ResolvedSettings",
     "Settings",
 ]
+
+USUAL_BUNDLE: Final = "tiny"
+"""The bundle that ships in the package."""
 
 
 class FrameRange(Model):
@@ -139,7 +143,7 @@ class EditRequest(Model):
     )
     instances: tuple[Instance, ...] = Field(description="the instances to edit")
     global_caption: str = Field(default="", description="one caption for the whole shot")
-    bundle: str = Field(default="tiny", description="the model bundle: a name, folder or hub id")
+    bundle: str = Field(default=USUAL_BUNDLE, description="the model bundle: a name, folder or hub id")
     settings: Settings = Field(default_factory=Settings, description="the settings")
 
     @field_validator("clip", "mattes", "bundle")

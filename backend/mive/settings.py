@@ -5,15 +5,17 @@ Import these names from :mod:`mive.request`.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from mive._validation import Model, Number, WholeNumber, did_you_mean, reject
 from mive.errors import BundleError, RequestError
-from mive.plans import PLAN_NAMES
+from mive.plans import PLAN_NAMES, USUAL_PLAN
 
 TRAIN_STEPS: Final = 1000
 """Timesteps an SD-class model is trained on; the sampling grids lie on them."""
@@ -21,13 +23,25 @@ TRAIN_STEPS: Final = 1000
 MOST_STEPS: Final = TRAIN_STEPS // 2
 """More would put the last timestep, which is offset by one, outside the model's."""
 
-PRESETS: Final[Mapping[str, Mapping[str, int | float]]] = {
-    "draft": {"steps": 10, "inversion_steps": 20},
-    "standard": {"steps": 20, "inversion_steps": 40},
-    "paper": {"steps": 50, "inversion_steps": 100, "guidance": 12.5},
-}
-"""What each preset fixes; what it leaves open comes from the bundle."""
+_TABLE: Final = json.loads(resources.files("mive").joinpath("presets.json").read_bytes())
 
+PRESETS: Final[Mapping[str, Mapping[str, int | float]]] = {row.pop("name"): row for row in _TABLE["presets"]}
+"""What each preset fixes; what it leaves open comes from the bundle.
+
+The OpenFX effect is built from the same file, and hosts store a preset as its place there: a new one goes to the end.
+The contract has one enum value for each.
+"""
+
+USUAL_PRESET: Final[str] = _TABLE["usual"]
+
+PAPER_GUIDANCE: Final = PRESETS["paper"]["guidance"]
+
+CONTROL_ATTENTION: Final = "all"
+FLOW_ATTENTION: Final = "flatten"
+IPR: Final = "ipr"
+LAMBDA_S: Final = "literal"
+MASK_CELLS: Final = "nearest"
+MATTE_FIT: Final = "exact"
 WINDOW: Final = 16
 OVERLAP: Final = 4
 
@@ -39,21 +53,50 @@ Pixels = Annotated[WholeNumber, Field(ge=8)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Weight = Annotated[Number, Field(ge=0)]
 
-Preset = Literal["draft", "standard", "paper"]
 Ipr = Literal["ipr", "none", "dense_diffusion"]
 LambdaS = Literal["literal", "bounded"]
 Flow = Literal["dis", "raft", "none"]
 FlowAttention = Literal["flatten", "old_qk", "none"]
 ControlAttention = Literal["all", "frame"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+ChosenPrecision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["auto", ChosenPrecision]
 Narrow = Literal["int8", "fp8"]
-Quantize = Literal["none", "int8", "fp8"]
+Quantize = Literal["none", Narrow]
 MatteFit = Literal["exact", "fit"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
 
-EngineName = Literal["auto", "torch", "trt"]
+
+def _one_of(kind: str, names: Iterable[str], usual: str) -> Callable[[str], str]:
+    """A validator that refuses all but ``names``."""
+    known = tuple(names)
+
+    def check(name: str) -> str:
+        if name not in known:
+            reject(
+                f'there is no {kind} "{name}"',
+                expected=f"one of {', '.join(known)}",
+                fix=did_you_mean(name, known) or f'Use "{usual}", the usual one',
+            )
+        return name
+
+    return check
+
+
+Preset = Annotated[str, AfterValidator(_one_of("preset", PRESETS, USUAL_PRESET))]
+PlanName = Annotated[str, AfterValidator(_one_of("plan", PLAN_NAMES, USUAL_PLAN))]
+
+ChosenEngine = Literal["torch", "trt"]
+EngineName = Literal["auto", ChosenEngine]
 """What runs the networks. Where an edit runs is no setting: it belongs to a command or a server, not to the request."""
+
+USUAL_ENGINE: Final = "torch"
+
+Codec = Literal["h264", "hevc", "prores", "ffv1"]
+"""What a video is written in; no setting either."""
+
+ENGINES: Final[tuple[EngineName, ...]] = get_args(EngineName)
+CODECS: Final[tuple[Codec, ...]] = get_args(Codec)
 
 
 class ResolvedSettings(Model):
@@ -65,17 +108,17 @@ class ResolvedSettings(Model):
     preset: Preset
     steps: Steps
     inversion_steps: Steps
-    guidance: Weight = 12.5
+    guidance: Weight = PAPER_GUIDANCE
     guidance_factor: Weight = 1.0
-    plan: str = "mive"
-    ipr: Ipr = "ipr"
+    plan: PlanName = USUAL_PLAN
+    ipr: Ipr = IPR
     lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
     lambda_r: Share = 0.6
-    lambda_s: LambdaS = "literal"
+    lambda_s: LambdaS = LAMBDA_S
     ipr_share: Share = 0.8
     flow: Flow = "dis"
-    flow_attention: FlowAttention = "flatten"
-    control_attention: ControlAttention = "all"
+    flow_attention: FlowAttention = FLOW_ATTENTION
+    control_attention: ControlAttention = CONTROL_ATTENTION
     control_scale: Weight = 1.0
     seed: Seed = 0
     variation: Share = 0.0
@@ -89,8 +132,8 @@ class ResolvedSettings(Model):
     precision: Precision = "auto"
     quantize: Quantize = "none"
     feather: Weight = 0.0
-    matte_fit: MatteFit = "exact"
-    mask_cells: MaskCells = "nearest"
+    matte_fit: MatteFit = MATTE_FIT
+    mask_cells: MaskCells = MASK_CELLS
     caption_mode: CaptionMode = "instance"
 
     @model_validator(mode="after")
@@ -107,18 +150,18 @@ class ResolvedSettings(Model):
 class Settings(Model):
     """Settings as asked for. ``None`` leaves a field to the preset, the bundle, then MIVE."""
 
-    preset: Preset = Field(default="standard", description="the preset")
+    preset: Preset = Field(default=USUAL_PRESET, description="the preset")
     steps: Steps | None = Field(default=None, description="the number T of denoising steps")
     inversion_steps: Steps | None = Field(
         default=None, description="the number of inversion steps, a multiple of the steps"
     )
     guidance: Weight | None = Field(
-        default=None, description="the classifier-free guidance scale (the paper's is 12.5)"
+        default=None, description=f"the classifier-free guidance scale (the paper's is {PAPER_GUIDANCE})"
     )
     guidance_factor: Weight | None = Field(
         default=None, description="a factor on the guidance scale, whoever says that"
     )
-    plan: str | None = Field(default=None, description="the name of the sampling plan")
+    plan: PlanName | None = Field(default=None, description="the name of the sampling plan")
     ipr: Ipr | None = Field(default=None, description="how cross-attention is steered into the mattes")
     lambda_: Weight | None = Field(
         default=None,
@@ -168,17 +211,6 @@ class Settings(Model):
     caption_mode: CaptionMode | None = Field(
         default=None, description="whether each instance has its own caption or all the global one"
     )
-
-    @field_validator("plan")
-    @classmethod
-    def _known_plan(cls, plan: str | None) -> str | None:
-        if plan is not None and plan not in PLAN_NAMES:
-            reject(
-                f'there is no plan "{plan}"',
-                expected=f"one of {', '.join(PLAN_NAMES)}",
-                fix=did_you_mean(plan, PLAN_NAMES) or 'Use "mive", the paper\'s plan',
-            )
-        return plan
 
     @field_validator("device")
     @classmethod

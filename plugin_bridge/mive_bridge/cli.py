@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; by default the process's own.
     """
     parser = argparse.ArgumentParser(
-        "mive-bridge", description="The process between MIVE's OpenFX plugin and a render server. docs/bridge.md"
+        "mive-bridge", description="The process between MIVE's OpenFX plugin and a render server. docs/how-to/bridge.md"
     )
     parser.add_argument("--detach", action="store_true", help="run in the background; return when the socket listens")
     parser.add_argument("--doctor", action="store_true", help="say what works and what does not; exit code 1 if not")

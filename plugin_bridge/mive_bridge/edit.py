@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 from mive.atomic import remove_asides, write_whole
+from mive.jobs import JobState
 from mive_bridge.files import private_folder
 from mive_bridge.frames import FrameCache
 from mive_bridge.messages import plain
@@ -31,7 +32,7 @@ from mive_bridge.orders import Order
 from mive_bridge.previews import PreviewSheet, previews_folder
 from mive_bridge.puts import Puts
 
-Phase = Literal["collecting", "queued", "running", "done", "failed", "cancelled"]
+Phase = Literal["collecting", JobState]
 
 RECORD: Final = "edit.json"
 """The file of an edit that is written whenever it changes, and touched when it is opened."""

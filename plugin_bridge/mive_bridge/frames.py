@@ -133,7 +133,7 @@ class FrameCache:
         """
         facts = Facts(form, box_of(mask), source)
         left, top, right, bottom = facts.box
-        part = with_mask(colour[top:bottom, left:right], mask[top:bottom, left:right], form.depth)
+        part = with_mask(colour[top:bottom, left:right], mask[top:bottom, left:right])
         write_whole(self._path(name), (facts.to_page(), part.data.cast("B") if part.size else b""))
         with self._lock:
             self._total += facts.size - self._sizes.pop(name, 0)

@@ -7,25 +7,20 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
+from mive.samples import HOSTED, DType, sample_of
 from mive_bridge.messages import Refused
 
 Image = NDArray[Any]
 """``[H, W, 4]`` RGBA, ``[H, W, 3]`` RGB or ``[H, W]`` alpha, top row first: uint8, uint16 or float32."""
 
-DTYPES: Final[dict[str, np.dtype[Any]]] = {
-    "byte": np.dtype(np.uint8),
-    "short": np.dtype(np.uint16),
-    "float": np.dtype(np.float32),
-}
 COMPONENTS: Final = {"rgba": 4, "rgb": 3, "alpha": 1}
 PAGE: Final = 4096
 """Images begin at multiples of this many bytes; the first of them are for the stamp."""
 
 _LONGEST: Final = 32768
-_FORMAT: Final = re.compile(r"([0-9]{1,5})x([0-9]{1,5}):(rgba|rgb|alpha):(byte|short|float)")
+_FORMAT: Final = re.compile(rf"([0-9]{{1,5}})x([0-9]{{1,5}}):({'|'.join(COMPONENTS)}):({'|'.join(HOSTED)})")
 _DIGEST: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -61,8 +56,8 @@ class Format:
         return size if self.channels == 1 else (*size, self.channels)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        return DTYPES[self.depth]
+    def dtype(self) -> DType:
+        return HOSTED[self.depth].dtype
 
     @property
     def bytes(self) -> int:
@@ -110,5 +105,4 @@ def format_of(image: Image) -> Format:
     """The format of an image in memory."""
     channels = 1 if image.ndim == 2 else image.shape[2]
     components = next(name for name, count in COMPONENTS.items() if count == channels)
-    depth = next(name for name, dtype in DTYPES.items() if dtype == image.dtype)
-    return Format(image.shape[1], image.shape[0], components, depth)
+    return Format(image.shape[1], image.shape[0], components, sample_of(image.dtype).host)

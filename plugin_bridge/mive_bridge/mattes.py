@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from mive.errors import MatteError
 from mive.media.info import Pixels
+from mive.samples import DType, white
 from mive_bridge.images import Image
 
 _LARGEST: Final = 65535
@@ -34,15 +35,15 @@ def kind_of(images: Iterable[Image]) -> Kind:
     Raises:
         MatteError: a value is no number, or above what an id can be.
     """
-    grey = thousands = shares = True
-    dtype: np.dtype[Any] = np.dtype(np.uint8)
+    grey = stretched = shares = True
+    dtype: DType = np.dtype(np.uint8)
     for image in images:
         dtype = image.dtype
         values = image if image.ndim == 2 else image[..., :3]
         grey = grey and (image.ndim == 2 or bool((values == values[..., :1]).all()))
-        if dtype == np.uint16:
-            thousands = thousands and not (values % 257).any()
-        if dtype == np.float32:
+        if dtype.kind == "u":
+            stretched = stretched and not (values % _stretch(dtype)).any()
+        else:
             if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= _LARGEST):
                 raise MatteError(
                     "a frame of the matte clip holds values that are neither ids nor coverage",
@@ -52,18 +53,18 @@ def kind_of(images: Iterable[Image]) -> Kind:
             shares = shares and bool(values.max() <= 1)
     if not grey:
         return Kind(ids=False)
-    if dtype == np.uint16 and thousands:
-        return Kind(ids=True, scale=1 / 257)
-    return Kind(ids=True, scale=255.0 if dtype == np.float32 and shares else 1.0)
+    if dtype.kind == "u":
+        return Kind(ids=True, scale=1 / _stretch(dtype) if stretched else 1.0)
+    return Kind(ids=True, scale=255.0 if shares else 1.0)
 
 
 def ids_of(image: Image, kind: Kind) -> Pixels:
     """The ids ``[H, W]`` uint16 that a frame holds."""
     values: Pixels = image if image.ndim == 2 else image[..., 0]
-    if values.dtype == np.float32:
+    if values.dtype.kind == "f":
         values = np.floor(values * np.float32(kind.scale) + np.float32(0.5))
     elif kind.scale != 1:
-        values = values // 257
+        values = values // _stretch(values.dtype)
     return values.astype(np.uint16)
 
 
@@ -80,6 +81,11 @@ def over(lower: Pixels, upper: Pixels) -> Pixels:
             fix="Scale one of them, or put both into one clip",
         )
     return np.where(upper > 0, upper, lower)
+
+
+def _stretch(dtype: DType) -> int:
+    """What ids of 8 bits are times, where a host has converted them."""
+    return white(dtype) // 255
 
 
 def _size(image: Pixels) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Self
+from typing import Final, Self
 
+from mive.settings import PRESETS
 from mive_bridge.messages import Message, Refused, whole
 from mive_bridge.names import EDIT_FIELDS, edit_key
 
@@ -15,9 +16,6 @@ MOST_FRAMES: Final = 100_000
 
 _ORDER_FIELDS: Final = frozenset({"id", "edit", *EDIT_FIELDS, "server", "token", "again"})
 _CAPTION: Final = re.compile(r"([1-9][0-9]{0,4}): (\S|\S.*\S)")
-
-Preset = Literal["draft", "standard", "paper"]
-_PRESETS: Final[tuple[Preset, ...]] = ("draft", "standard", "paper")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Order:
     mattes: str | None
     images: tuple[str, ...]
     frames: range | None
-    preset: Preset
+    preset: str
     seed: int
     guidance_factor: float | None
 
@@ -69,8 +67,7 @@ class Order:
         frames = _frames(given["frames"])
         if frames is None and source is None:
             raise Refused('The field "frames" names no frames of the clip.')
-        preset = next((preset for preset in _PRESETS if preset == given["preset"]), None)
-        if preset is None:
+        if given["preset"] not in PRESETS:
             raise Refused('The field "preset" names no preset.')
         strength = given["strength"]
         if not re.fullmatch(r"(0|[1-9][0-9]?)\.[0-9]{3}|100\.000", strength):
@@ -83,7 +80,7 @@ class Order:
             mattes=mattes,
             images=(*(() if source else ("source",)), *clips),
             frames=frames,
-            preset=preset,
+            preset=given["preset"],
             seed=whole(given["seed"], "seed", 2**31 - 1),
             # Servers that do not know the factor yet then refuse only edits that need it.
             guidance_factor=None if strength == "1.000" else float(strength),

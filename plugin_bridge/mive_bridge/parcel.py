@@ -24,13 +24,14 @@ from mive.atomic import folder_aside, keep_aside
 from mive.errors import MatteError, MediaError
 from mive.media import ClipInfo, open_clip, open_writer
 from mive.media.colour import alpha_of
-from mive.media.info import Depth, Pixels
+from mive.media.info import Pixels
 from mive.media.matte_tracks import IdTrack
 from mive.media.paste import to_float
 from mive.media.raw import RawClip, write_raw
 from mive.media.sequence import SequenceClip
 from mive.media.video import VideoClip
 from mive.request import EditRequest, FrameRange, Instance, Settings
+from mive.samples import sample_of
 from mive_bridge.files import private_folder
 from mive_bridge.images import Image
 from mive_bridge.mattes import Kind, ids_of, kind_of, over
@@ -41,12 +42,6 @@ from mive_bridge.puts import MixedSizes, Puts
 _REQUEST: Final = "request.json"
 _RATE: Final = Fraction(24)
 """Hosts do not tell it, and no pixel depends on it."""
-
-_DEPTHS: Final[dict[np.dtype[np.generic], tuple[Depth, int]]] = {
-    np.dtype(np.uint8): ("u8", 8),
-    np.dtype(np.uint16): ("u16", 16),
-    np.dtype(np.float32): ("f32", 32),
-}
 
 
 def packed(folder: Path, order: Order, frames: range, puts: Puts, still_so: Callable[[], bool]) -> EditRequest:
@@ -243,8 +238,9 @@ class _Packing:
         """Writes raw frames, and returns where they are going to be."""
         rest = iter(frames)
         first = next(rest)
-        depth, bits = _DEPTHS[first.dtype]
-        info = ClipInfo(Path(), first.shape[1], first.shape[0], len(self.frames), _RATE, depth, bits=bits)
+        sample = sample_of(first.dtype)
+        height, width = first.shape[:2]
+        info = ClipInfo(Path(), width, height, len(self.frames), _RATE, sample.depth, bits=sample.bits)
         (self.aside / name).mkdir()
 
         def all_frames() -> Iterator[Pixels]:

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.samples import HOSTED, white
 from mive_bridge.images import Format, Image
 
 if TYPE_CHECKING:
-    from mive.media.info import Depth, Pixels
+    from mive.media.info import Pixels
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom; the latter two are outside."""
 
 Mask = NDArray[np.bool_]
 """``[H, W]``: which pixels are edited."""
-
-DEPTHS: Final[dict[str, Depth]] = {"byte": "u8", "short": "u16", "float": "f32"}
-PEAKS: Final = {"byte": 255, "short": 65535, "float": 1}
 
 MARGIN: Final = 32
 """Pixels around what is edited that are kept with it: smaller frames mix them in at the edge."""
@@ -30,9 +28,9 @@ def straight(image: Image, *, premultiplied: bool) -> Pixels:
     if image.shape[2] == 3 or not premultiplied:
         return np.ascontiguousarray(image[..., :3])
     colour, alpha = image[..., :3], image[..., 3:]
-    if image.dtype == np.float32:
+    if image.dtype.kind == "f":
         return np.divide(colour, alpha, out=colour.copy(), where=alpha > 0)
-    peak = np.iinfo(image.dtype).max
+    peak = white(image.dtype)
     shares, whole = colour.astype(np.uint64), np.maximum(alpha, 1).astype(np.uint64)
     return np.asarray(np.minimum((shares * peak + whole // 2) // whole, peak).astype(image.dtype))
 
@@ -51,11 +49,11 @@ def box_of(mask: Mask) -> Box:
     )
 
 
-def with_mask(colour: Pixels, mask: Mask, depth: str) -> Image:
-    """``[H, W, 4]`` in the type of ``colour``, whose alpha is 0 or the depth's white."""
+def with_mask(colour: Pixels, mask: Mask) -> Image:
+    """``[H, W, 4]`` in the type of ``colour``, whose alpha is 0 or white."""
     image = np.empty((*mask.shape, 4), colour.dtype)
     image[..., :3] = colour
-    image[..., 3] = mask * image.dtype.type(PEAKS[depth])
+    image[..., 3] = mask * image.dtype.type(white(image.dtype))
     return image
 
 
@@ -76,8 +74,8 @@ def fitted(part: Image, box: Box, made: Format, wanted: Format) -> Image:
     inside, colour, edited = out[top:bottom, left:right], part[..., :3], part[..., 3] > 0
     if (made.width, made.height) != (wanted.width, wanted.height):
         inside, colour, edited = out, *_scaled(part, box, made, (wanted.width, wanted.height))
-    inside[..., :3] = to_depth(colour, DEPTHS[wanted.depth])
-    inside[..., 3] = edited * wanted.dtype.type(PEAKS[wanted.depth])
+    inside[..., :3] = to_depth(colour, HOSTED[wanted.depth].depth)
+    inside[..., 3] = edited * wanted.dtype.type(white(wanted.dtype))
     return out
 
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.samples import rescaled
 from mive_bridge.images import Image, Seen
 
 TOLERANCE: Final = 6
@@ -88,10 +89,8 @@ def frame_shown(look: str, number: int, sources: Mapping[int, str], shift: int =
 
 
 def _eight_bits(samples: Image) -> NDArray[np.int64]:
-    if samples.dtype == np.uint8:
-        return samples.astype(np.int64)
-    if samples.dtype == np.uint16:
-        return (samples.astype(np.int64) + 128) // 257
+    if samples.dtype.kind == "u":
+        return rescaled(samples, np.dtype(np.uint8)).astype(np.int64)
     # NaN is above nothing.
     shares = np.where(samples > 0, np.minimum(samples, np.float32(1)), np.float32(0))
     return np.asarray(np.floor(shares * np.float32(255) + np.float32(0.5)).astype(np.int64))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mive.errors import MediaError, MiveError, OutputError, RequestError
+from mive.samples import sample_of
 from mive_bridge.edit import Edit
 from mive_bridge.frames import FrameCache
 from mive_bridge.images import Format
@@ -23,7 +24,7 @@ from mive_bridge.servers import Servers
 
 if TYPE_CHECKING:
     from mive.client import AsyncClient, ServerInfo
-    from mive.client.sending import Send
+    from mive.jobs import Send
     from mive.media import Clip, Pixels
     from mive.request import EditRequest, FrameRange
 
@@ -31,8 +32,6 @@ log = logging.getLogger("mive.bridge.work")
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 5.0
-_DEPTHS: Final = {1: "byte", 2: "short", 4: "float"}
-"""By the bytes of a sample."""
 
 
 class Work:
@@ -189,7 +188,7 @@ class Work:
         else:
             mask, look = read_mask(edit.mask(number), colour)
         height, width = mask.shape
-        form = Format(width, height, "rgba", _DEPTHS[colour.dtype.itemsize])
+        form = Format(width, height, "rgba", sample_of(colour.dtype).host)
         self._cache.save(edit.name_of(number), colour, mask, form, look)
 
     async def _finish(self, edit: Edit, text: str) -> None:

@@ -8,8 +8,6 @@ import torch
 from mive.attention import dense_diffusion
 from mive.attention.dense_diffusion import (
     DenseDiffusion,
-    dense_diffusion_cross,
-    dense_diffusion_self,
     modulate,
 )
 from mive.attention.roles import TokenRoles
@@ -30,7 +28,7 @@ def test_text_tokens_gain_inside_the_mask_and_lose_outside() -> None:
     v = torch.eye(6).expand(1, 2, 6, 6)  # the output is the probabilities
 
     def text(step: float) -> torch.Tensor:
-        h = dense_diffusion_cross(q, k, v, mask, roles, DenseDiffusion(step))
+        h = DenseDiffusion(step).cross_attention(q, k, v, mask, roles)
         return h[..., 1:3].sum(-1)
 
     plain, modulated = text(0), text(900)
@@ -42,7 +40,7 @@ def test_a_frame_without_the_instance_is_left_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, 2, n, 8, generator=generator) for n in (4, 6, 6))
     mask = torch.zeros(1, 4, dtype=torch.bool)
-    h = dense_diffusion_cross(q, k, v, mask, TokenRoles(torch.tensor([2])), DenseDiffusion(1000))
+    h = DenseDiffusion(1000).cross_attention(q, k, v, mask, TokenRoles(torch.tensor([2])))
     torch.testing.assert_close(h, torch.nn.functional.scaled_dot_product_attention(q, k, v))
 
 
@@ -51,9 +49,9 @@ def test_self_attention_turns_to_its_own_segment_in_every_frame() -> None:
     q, k = (torch.randn(1, 2, 8, 4, generator=generator) for _ in range(2))
     v = torch.eye(8).expand(1, 2, 8, 8)
     mask = torch.tensor([[[True, False, False, False], [False, True, False, False]]])
-    plain = dense_diffusion_self(q, k, v, mask, DenseDiffusion(0))
+    plain = DenseDiffusion(0).self_attention(q, k, v, mask)
     torch.testing.assert_close(plain, (q @ k.mT / 2).softmax(-1))
-    modulated = dense_diffusion_self(q, k, v, mask, DenseDiffusion(1000))
+    modulated = DenseDiffusion(1000).self_attention(q, k, v, mask)
     same = mask.flatten()[:, None] == mask.flatten()[None]
     assert ((modulated * same).sum(-1) > (plain * same).sum(-1)).all()
 
@@ -62,9 +60,9 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 2, 8, 4, generator=generator) for _ in range(3))
     mask = torch.rand(2, 2, 4, generator=generator) > 0.5
-    whole = dense_diffusion_self(q, k, v, mask, DenseDiffusion(800))
+    whole = DenseDiffusion(800).self_attention(q, k, v, mask)
     monkeypatch.setattr(dense_diffusion, "_LOGITS_PER_CHUNK", 3 * 2 * 2 * 8)
-    torch.testing.assert_close(dense_diffusion_self(q, k, v, mask, DenseDiffusion(800)), whole)
+    torch.testing.assert_close(DenseDiffusion(800).self_attention(q, k, v, mask), whole)
 
 
 def test_weights_areas_and_decay_are_those_of_the_formula() -> None:
@@ -80,10 +78,10 @@ def test_weights_areas_and_decay_are_those_of_the_formula() -> None:
     text = torch.tensor([False, True, False, False])  # S, T, E, P
     R = (mask[0][:, None] & text).float()
     expected = (s + 1.0 * regularity * (R * up - (1 - R) * down)).softmax(-1)
-    h = dense_diffusion_cross(q, k, v, mask, TokenRoles(torch.tensor([1])), DenseDiffusion(800))
+    h = DenseDiffusion(800).cross_attention(q, k, v, mask, TokenRoles(torch.tensor([1])))
     torch.testing.assert_close(h, expected)
 
     R = (mask[0][:, None] == mask[0]).float()
     expected = (s + 0.3 * regularity * (R * up - (1 - R) * down)).softmax(-1)
-    h = dense_diffusion_self(q, k, v, mask[:, None], DenseDiffusion(800))
+    h = DenseDiffusion(800).self_attention(q, k, v, mask[:, None])
     torch.testing.assert_close(h, expected)

@@ -79,7 +79,7 @@ def test_without_text_tokens_the_end_token_takes_all() -> None:
 
 
 def test_strength_falls_linearly_and_warm_up_ends_after_a_tenth() -> None:
-    steps = [ipr_strength(s, 50, lambda_=0.4) for s in (0, 1, 5, 25, 49)]
+    steps = [ipr_strength(s, 50, lambda_=0.4, lambda_r=0.6) for s in (0, 1, 5, 25, 49)]
     assert [float(x.t_ratio) for x in steps] == pytest.approx([1, 0.98, 0.9, 0.5, 0.02])
     assert [float(x.warm_up) for x in steps] == pytest.approx([0.4, 0.32, 0, 0, 0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tests.test_edit import QUICK, request
 
+from mive.attention.ipr import IprStrength, ipr_strength
 from mive.edit import open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
@@ -130,11 +132,16 @@ class Constant:
         return torch.full_like(call.z, 0.5)
 
 
+def steered(s: int, t: int, steps: int, items: Sequence[int], /) -> IprStrength:
+    """The first instance by 0.4, the second by 0.2."""
+    return ipr_strength(s, steps, [(0.4, 0.2)[i] for i in items], 0.6)
+
+
 def sampler(denoiser: Constant, steps: int = 20) -> Sampler:
     schedule = NoiseSchedule.from_config({})
     masks = torch.zeros(2, 3, 1, 8, 8)
     masks[0, :, :, :4], masks[1, :, :, 6:] = 1, 1
-    edits = Edits(("a red ball", "a cube"), (7.0, 5.0), (0.4, 0.2), (0.6, 0.5))
+    edits = Edits(("a red ball", "a cube"), (7.0, 5.0), steered)
     conditions = Conditions(torch.zeros(3, 1, 8, 8), {(8, 8): masks[:, :, 0].bool()}, {(8, 8): torch.zeros(192, 3)})
     grids = Grids(tuple(range(999, -1, 1000 // -steps))[:steps], ())
     return Sampler(denoiser, schedule, grids, edits, conditions, masks, {})
@@ -150,6 +157,9 @@ def test_a_sketch_edits_one_frame_of_one_instance_in_a_few_steps() -> None:
     assert told == [(done, 2 * STEPS) for done in range(1, STEPS + 1)]
     assert {call.captions for call in denoiser.calls if len(call.captions) > 1} == {("a cube", "")}
     assert all(call.z.shape[1] == 1 for call in denoiser.calls)
+    first = next(call.modulation for call in denoiser.calls if call.modulation)
+    assert isinstance(first, IprStrength)
+    assert (first.warm_up == 0.2).all(), "it is steered as that instance"
     assert torch.equal(sketched[:, :6], z_0[2, :, :6]), "outside its mask it is the source"
     assert (sketched[:, 6:] != z_0[2, :, 6:]).all()
 

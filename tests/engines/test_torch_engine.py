@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tests.networks import sd15
 
 from mive.attention.dense_diffusion import DenseDiffusion
-from mive.attention.ipr import IprStrength, ipr_strength
+from mive.attention.ipr import ipr_strength
+from mive.attention.modulation import Modulation
 from mive.engines.torch_engine import TorchEngine
 from mive.errors import OutOfMemory
 from mive.method.denoiser import Call, Conditions
@@ -41,10 +42,10 @@ def mattes() -> Iterator[NDArray[np.float32]]:
 
 
 def look(engine: TorchEngine) -> Conditions:
-    return engine.conditions(FRAMES, mattes(), "dis", "flatten")
+    return engine.conditions(FRAMES, mattes(), "dis", "flatten", "nearest")
 
 
-def call(modulation: IprStrength | DenseDiffusion | None) -> Call:
+def call(modulation: Modulation | None) -> Call:
     """Both instances and their unconditional branch, on noise."""
     z = torch.randn(3, 2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     return Call(z, 501, ("a red ball", "a blue cube", ""), (0, 1, None), modulation)
@@ -68,10 +69,10 @@ def test_the_control_scale_is_heeded(bundle: Bundle) -> None:
     assert (firm.output(call(None), conditions) - weak.output(call(None), conditions)).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("modulation", [ipr_strength(1, 20, [0.4, 0.4, 0.2]), DenseDiffusion(900)], ids=["ipr", "dd"])
-def test_what_comes_from_the_cpu_meets_the_networks_on_their_device(
-    bundle: Bundle, modulation: IprStrength | DenseDiffusion
-) -> None:
+@pytest.mark.parametrize(
+    "modulation", [ipr_strength(1, 20, [0.4, 0.4, 0.2], 0.6), DenseDiffusion(900)], ids=["ipr", "dd"]
+)
+def test_what_comes_from_the_cpu_meets_the_networks_on_their_device(bundle: Bundle, modulation: Modulation) -> None:
     """The meta device stands for a GPU: it computes nothing, and mixes with CPU tensors as little."""
     here = TorchEngine(bundle)
     conditions = look(here)

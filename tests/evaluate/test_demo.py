@@ -13,7 +13,7 @@ from mive.edit import EditResult
 from mive.errors import OutputError
 from mive.evaluate import demo
 from mive.evaluate.toyworld import Renderer, Scene, repainted
-from mive.evaluate.training.scenes import HELD_OUT_SEEDS
+from mive.evaluate.training.rendering import HELD_OUT_SEEDS
 from mive.manifest import read_manifest
 from mive.media import open_clip, open_writer
 from mive.networks.bundle_files import BUNDLES_FOLDER

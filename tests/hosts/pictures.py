@@ -1,8 +1,8 @@
-"""Draws docs/timeline.jpg: source, mattes, and what an unmodified melt plays back after Analyse.
+"""Draws docs/tutorial/timeline.jpg: source, mattes, and what an unmodified melt plays back after Analyse.
 
 ::
 
-    PYTHONPATH=backend:plugin_bridge:. python tests/hosts/pictures.py docs/      # as root, see tests/hosts/melt.py
+    PYTHONPATH=backend:plugin_bridge:. python tests/hosts/pictures.py docs/tutorial  # as root, see tests/hosts/melt.py
 
 Everything is real: the plugin, the bridge, a server on this machine and the tiny model.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import shutil
@@ -15,6 +16,7 @@ from tests.commands import Run
 import mive as package
 from mive.install import places, sources
 from mive.install.owned import MARK
+from mive.settings import PRESETS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -126,7 +128,8 @@ def test_the_script_comes_with_its_modules_and_the_program(mive: Run, home: Path
     scripts = home / ".local/share/DaVinciResolve/Fusion/Scripts/Utility"
     assert files(scripts) == ["MIVE.py"], "each Python file there would be an entry of the menu"
     support = home / ".local/share/mive/resolve"
-    assert f'{{"mive": "{programs / "mive"}"}}' == (support / "mive.json").read_text()
+    written = json.loads((support / "mive.json").read_text())
+    assert written == {"mive": str(programs / "mive"), "presets": list(PRESETS), "usual": "standard"}
     namespace = runpy.run_path(str(scripts / "MIVE.py"))
     assert namespace["FOLDER"] == str(support)
     sys.path.remove(str(support))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from mive.attention.ipr import IprStrength, ipr_strength
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions
 from mive.method.sampling import Edits, Sampler, State, invert
@@ -38,6 +40,10 @@ class CaptionModel:
         return (1 - alpha) ** 0.5 * (call.z - alpha**0.5 * mean) / spread
 
 
+def steered(s: int, t: int, steps: int, items: Sequence[int], /) -> IprStrength:
+    return ipr_strength(s, steps, [0.4] * len(items), 0.6)
+
+
 def sampler(
     model: CaptionModel, captions: tuple[str, ...] = ("red", "blue"), per_forward: int = 1, steps: int = 10
 ) -> Sampler:
@@ -46,7 +52,7 @@ def sampler(
     for i in range(len(captions)):
         masks[i, :, :, 1:5, 2 * i : 2 * i + 2] = 1
     many = len(captions)
-    edits = Edits(captions, (3.0,) * many, (0.4,) * many, (0.6,) * many, per_forward=per_forward)
+    edits = Edits(captions, (3.0,) * many, steered, per_forward=per_forward)
     grids = make_grids(SCHEDULE, steps, 2 * steps)
     inverted = invert(z_0, grids, SCHEDULE, model)
     model.seen.clear()

@@ -18,6 +18,7 @@ from tests.hosts.ofx_host import Host, Traits
 from tests.native import REPOSITORY
 
 SOURCES = REPOSITORY / "plugin_bridge" / "ofx"
+PRESETS = REPOSITORY / "backend" / "mive" / "presets.json"
 
 Build = Callable[..., Path]
 OpenHost = Callable[..., Host]
@@ -33,7 +34,7 @@ def build() -> Build:
     """``build("-DMIVE_SANITIZE=ON")``: the plugin built with these options, kept under build/ for the same sources."""
 
     def make(*options: str) -> Path:
-        return build_plugin(native.folder_of(SOURCES, *options), SOURCES, *options)
+        return build_plugin(native.folder_of(SOURCES, *options, also=[PRESETS]), SOURCES, *options)
 
     return make
 

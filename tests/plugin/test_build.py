@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.native import tool
-from tests.plugin.conftest import REPOSITORY, SOURCES, build_plugin
+from tests.plugin.conftest import PRESETS, REPOSITORY, SOURCES, build_plugin
 
 OLDEST_GLIBC = (2, 28)
 
@@ -54,7 +54,8 @@ def test_the_same_sources_make_the_same_bytes_anywhere(plugin: Path, tmp_path: P
     shutil.copytree(SOURCES, elsewhere)
     package = elsewhere.parents[1] / "backend" / "mive"
     package.mkdir(parents=True)
-    shutil.copy(REPOSITORY / "backend" / "mive" / "__init__.py", package)
+    for file in (REPOSITORY / "backend" / "mive" / "__init__.py", PRESETS):
+        shutil.copy(file, package)
     assert build_plugin(tmp_path / "out", elsewhere).read_bytes() == plugin.read_bytes()
 
 

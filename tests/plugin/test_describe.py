@@ -10,6 +10,8 @@ from tests.hosts.ofx_host import FILTER, GENERAL, Content
 from tests.plugin.conftest import OpenHost
 from tests.plugin.shots import analysed, edited, effect_on
 
+from mive.settings import PRESETS
+
 SUITES = sorted(ofx_abi.SUITES)
 REQUIRED = ("OfxImageEffectSuite", "OfxParameterSuite", "OfxPropertySuite")
 
@@ -61,6 +63,10 @@ def test_parameters_are_of_the_types_that_every_host_has(open_host: OpenHost) ->
     }  # fmt: skip
     assert parameters["captions"].values["OfxParamPropStringMode"] == ["OfxParamStringIsMultiLine"]
     assert parameters["token"].values["OfxParamPropStringMode"] == ["OfxParamStringIsFilePath"]
+    # Projects hold a preset's place, so these three stay where they are.
+    assert parameters["preset"].values["OfxParamPropChoiceOption"][:3] == ["Draft", "Standard", "Paper"]
+    assert len(parameters["preset"].values["OfxParamPropChoiceOption"]) == len(PRESETS)
+    assert parameters["preset"].values["OfxParamPropDefault"] == [1]
     assert parameters["mode"].values["OfxParamPropChoiceOption"] == ["Analyse", "Playback", "Off"]
     assert parameters["mode"].values["OfxParamPropDefault"] == [1]
     assert parameters["status"].values["OfxParamPropEnabled"] == [0]

@@ -28,7 +28,8 @@ def play(scene: Scene, program: Program) -> Play:
     """``play(scenario)``: the script runs, and the user does what the scenario says; returns the last window."""
 
     def run(scenario: Callable[[Window], None] = lambda window: None) -> Window:
-        (program.folder / "mive.json").write_text(json.dumps({"mive": program.path}))
+        installed = {"mive": program.path, "presets": ["draft", "standard", "paper"], "usual": "standard"}
+        (program.folder / "mive.json").write_text(json.dumps(installed))
         scene.resolve.fusion.scenario = scenario
         main(scene.resolve, scene.resolve.bmd, str(program.folder))
         return scene.resolve.fusion.windows[-1]

@@ -11,9 +11,9 @@ import numpy as np
 
 from mive.manifest import BundleRecord, Manifest
 from mive.media import ClipInfo, Depth
-from mive.media.raw import DTYPES
 from mive.progress import Progress
 from mive.request import EditRequest, FrameRange, Instance
+from mive.samples import IN_MEMORY
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 
@@ -75,7 +75,7 @@ class FakeRenderer:
             if task.preview_every and (number + 1) % task.preview_every == 0:
                 task.preview(1, self.frames.first, np.full((4, 6, 3), 9, np.uint8), number + 1, self.steps)
         for index in self.frames.indices():
-            task.results.write(index, np.full((height, width, 3), index, DTYPES[self.depth]))
+            task.results.write(index, np.full((height, width, 3), index, IN_MEMORY[self.depth].dtype))
         task.finished(self.frames, 1, 1)
         return Rendered(a_manifest(task, self.frames), ("the caption is long",))
 

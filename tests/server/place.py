@@ -26,7 +26,6 @@ from mive.wire.runs import encode_runs
 ANNA, BEN = "a1" * 32, "b2" * 32
 WIDTH, HEIGHT, COUNT = 16, 12, 3
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere shared memory cannot be shrunk or listed")
-DTYPES = {"u8": np.uint8, "u16": np.uint16, "half": np.float16, "float": np.float32}
 
 
 class Place:
@@ -71,7 +70,7 @@ class Place:
 
 def noise(layout: FrameFormat, count: int = COUNT) -> list[Pixels]:
     random = np.random.default_rng(0)
-    dtype = DTYPES[layout.pixel_format]
+    dtype = layout.dtype
     if dtype in (np.float16, np.float32):
         return [random.normal(size=layout.shape).astype(dtype) for _ in range(count)]
     return [random.integers(0, np.iinfo(dtype).max, layout.shape, dtype, endpoint=True) for _ in range(count)]

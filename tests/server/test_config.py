@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import ByteSize
 
-from mive._validation import Model
 from mive.errors import RequestError
 from mive.server.address import Address
 from mive.server.config import ServerConfig, check_safe, limits_message
@@ -259,38 +257,6 @@ def test_clients_are_told_the_limits() -> None:
     assert limits_message(load_config(None, {"shared_memory": True})).region_bytes == 4 * 2**30
     assert limits.message_bytes > limits.chunk_bytes == 2**20
     assert limits.frame_bytes >= 8192 * 4320 * 4 * 4, "an 8K float frame passes"
-
-
-def shown(value: object) -> str:
-    """A value as the file has it."""
-    if isinstance(value, ByteSize):
-        return f'"{value // 2**30} GiB"'
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(shown, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def rows(model: type[Model] = ServerConfig, above: str = "") -> list[str]:
-    """The reference table of the operator's page."""
-    lines = []
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, Model):
-            lines += rows(info.annotation, f"{above}{name}.")
-            continue
-        default = "" if info.default is None else f"`{shown(info.default)}`"
-        default = "`~/.local/state/mive`" if name == "data" else default
-        lines.append(f"| `{above}{name}` | {default} | {info.description} |")
-    return lines
-
-
-def test_the_operators_page_lists_every_key_as_it_is() -> None:
-    page = (REPOSITORY / "docs/server.md").read_text("utf-8")
-    table = page.partition("| key | default | what it is |\n|---|---|---|\n")[2].partition("\n\n")[0]
-    assert table == "\n".join(rows()), "paste what was expected"
 
 
 def test_the_example_shows_every_default_and_is_valid(

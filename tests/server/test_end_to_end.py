@@ -13,8 +13,8 @@ from tests.server.served import Served, real
 
 from mive.client import Client
 from mive.client.events import Done, Preview
-from mive.client.sending import Send
 from mive.edit import run_edit
+from mive.jobs import Send, Way
 from mive.manifest import read_manifest
 from mive.media import open_clip
 from mive.request import EditRequest, FrameRange, Instance, Settings
@@ -48,7 +48,7 @@ def edited(request_: EditRequest, tmp_path_factory: pytest.TempPathFactory) -> P
     return run_edit(request_, tmp_path_factory.mktemp("edit") / "out.mkv").out
 
 
-@pytest.mark.parametrize("send", [send for send in get_args(Send) if send != "auto"])
+@pytest.mark.parametrize("send", get_args(Way))
 def test_a_render_is_bit_for_bit_the_edit(server: Served, request_: EditRequest, edited: Path, send: Send) -> None:
     # Or the first job's frames would be handed out again.
     shutil.rmtree(server.data / "results", ignore_errors=True)

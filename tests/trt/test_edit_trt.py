@@ -109,7 +109,7 @@ def test_an_engine_of_another_name_is_told(
     edit: EditRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(edit, tmp_path, "trd")) == 2
-    assert 'there is no engine "trd"' in capsys.readouterr().err
+    assert 'engine: "trd" is not a choice' in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("without_gpu")

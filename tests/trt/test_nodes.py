@@ -10,8 +10,8 @@ from tests.trt.small import flow_inputs, ipr_inputs, write_program
 
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_attention
-from mive.attention.ipr.reference import LambdaSMode
 from mive.attention.roles import TokenRoles
+from mive.settings import LambdaS
 from mive_trt.nodes import FLOW, IPR
 from mive_trt.ort import OnnxExecutor
 
@@ -20,7 +20,7 @@ CLOSE = 1e-5
 
 @pytest.mark.parametrize("mode", ["literal", "bounded"])
 @pytest.mark.parametrize("frames", [1, 2])
-def test_ipr(mode: LambdaSMode, frames: int, tmp_path: Path) -> None:
+def test_ipr(mode: LambdaS, frames: int, tmp_path: Path) -> None:
     given = ipr_inputs(frames=frames)
     file = write_program(IPR, given, tmp_path / "ipr.onnx", bounded=int(mode == "bounded"))
     rows = torch.arange(3).repeat_interleave(frames)

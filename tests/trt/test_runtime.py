@@ -55,7 +55,7 @@ def mattes() -> Iterator[NDArray[np.float32]]:
 
 @pytest.fixture(scope="module")
 def conditions(bundle: Bundle) -> Conditions:
-    return TorchEngine(bundle).conditions(FRAMES, mattes(), "dis", "flatten")
+    return TorchEngine(bundle).conditions(FRAMES, mattes(), "dis", "flatten", "nearest")
 
 
 def call(items: int, frames: int = 3, **changes: object) -> Call:

@@ -25,7 +25,7 @@ from mive.wire.chunks import (
     split_upload,
     upload_id_of,
 )
-from mive.wire.formats import DTYPES, FrameFormat, FrameLimits, format_of
+from mive.wire.formats import FrameFormat, FrameLimits, format_of
 
 Chunks = list[media_pb2.FrameChunk]
 
@@ -35,7 +35,7 @@ LARGE = FrameFormat(641, 363, 3, "float", "bottom_up", row_bytes=641 * 12 + 20, 
 
 def picture(layout: FrameFormat) -> Pixels:
     values = np.random.default_rng(3).random(layout.shape, np.float32)
-    return (values * 200).astype(DTYPES[layout.pixel_format])
+    return (values * 200).astype(layout.dtype)
 
 
 def chunks_of(layout: FrameFormat, index: int = 5) -> Chunks:
@@ -65,7 +65,7 @@ def test_frames_of_every_format_come_back_in_the_order_they_were_sent(
     padding: int, indices: list[int], **fields: Any
 ) -> None:
     layout = FrameFormat(**fields)
-    item = DTYPES[layout.pixel_format].itemsize
+    item = layout.dtype.itemsize
     layout = FrameFormat(**fields, row_bytes=layout.tight + padding * item if padding else 0)
     sent = [chunk for index in indices for chunk in split_frame(index, picture(layout), layout)]
     wire = [media_pb2.FrameChunk.FromString(chunk.SerializeToString()) for chunk in sent]

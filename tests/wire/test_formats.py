@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mive.errors import RequestError
 from mive.media.info import ColourTags, Pixels
+from mive.samples import BY_NAME
 from mive.v1 import media_pb2
 from mive.wire.formats import (
-    DTYPES,
     FrameFormat,
     FrameLimits,
     PixelFormat,
@@ -31,7 +31,7 @@ SEED = 7
 
 def picture(layout: FrameFormat) -> Pixels:
     """Random bits of the layout's shape; for floats NaN and infinities too."""
-    dtype = DTYPES[layout.pixel_format]
+    dtype = layout.dtype
     bits = np.random.default_rng(SEED).integers(0, 256, (*layout.shape, dtype.itemsize), np.uint8)
     return bits.view(dtype)[..., 0]
 
@@ -47,7 +47,7 @@ def layouts(draw: st.DrawFn) -> FrameFormat:
         row_order=draw(st.sampled_from(["top_down", "bottom_up"])),
         colour=draw(st.none() | st.just(ColourTags(0, 9, 16, True))),
     )
-    padding = draw(st.integers(0, 5)) * DTYPES[name].itemsize
+    padding = draw(st.integers(0, 5)) * BY_NAME[name].dtype.itemsize
     return FrameFormat(**{**vars(layout), "row_bytes": layout.tight + padding if padding else 0})
 
 

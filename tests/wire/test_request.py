@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from google.protobuf import descriptor_pb2, json_format
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mive.errors import RequestError
-from mive.request import PLAN_NAMES, EditRequest, FrameRange, Instance, Settings
+from mive.request import PLAN_NAMES, PRESETS, EditRequest, FrameRange, Instance, Settings
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.request import (
     Source,
@@ -24,6 +24,7 @@ from mive.wire.request import (
     settings_to_message,
     with_handles,
 )
+from mive.wire.words import word_of
 
 CUPS = EditRequest(
     clip="cups.mp4",
@@ -40,20 +41,20 @@ shares = st.none() | st.floats(0, 1)
 seeds = st.none() | st.integers(0, 2**63 - 1)
 counts = st.integers(1, 2**32 - 1)
 
+WORDS = {
+    name: get_args(choice)
+    for name, field in Settings.model_fields.items()
+    for choice in get_args(field.annotation)
+    if get_origin(choice) is Literal
+}
+"""What settings that are choices take, by name."""
+
 
 @st.composite
 def some_settings(draw: st.DrawFn) -> Settings:
     """Settings with any field open or set, steps left to grids that fit."""
     choices = {
-        "ipr": ["ipr", "none", "dense_diffusion"],
-        "lambda_s": ["literal", "bounded"],
-        "flow": ["dis", "raft", "none"],
-        "flow_attention": ["flatten", "old_qk", "none"],
-        "control_attention": ["all", "frame"],
-        "precision": ["auto", "fp32", "bf16", "fp16"],
-        "quantize": ["none", "int8", "fp8"],
-        "matte_fit": ["exact", "fit"],
-        "mask_cells": ["nearest", "touched"],
+        **WORDS,
         "device": ["auto", "cpu", "mps", "cuda", "cuda:11"],
         "plan": list(PLAN_NAMES),
     }
@@ -64,7 +65,7 @@ def some_settings(draw: st.DrawFn) -> Settings:
     fields |= {name: draw(shares) for name in ("lambda_r", "ipr_share", "variation")}
     return Settings(
         **fields,
-        preset=draw(st.sampled_from(["draft", "standard", "paper"])) if steps is None else "standard",
+        preset=draw(st.sampled_from(list(PRESETS))) if steps is None else "standard",
         steps=steps,
         inversion_steps=inversion_steps,
         seed=draw(seeds),
@@ -72,7 +73,6 @@ def some_settings(draw: st.DrawFn) -> Settings:
         instances_per_forward=draw(st.none() | counts),
         window=window,
         overlap=None if window is None else draw(st.none() | st.integers(0, window - 1)),
-        caption_mode=draw(st.sampled_from([None, "instance", "global"])),
     )
 
 
@@ -134,6 +134,15 @@ def test_what_is_open_is_not_sent() -> None:
 def test_the_contract_uses_the_words_of_the_request(model: Any, message: Any) -> None:
     fields = {info.serialization_alias or name for name, info in model.model_fields.items()}
     assert {field.name for field in message.DESCRIPTOR.fields} == fields - {"version"}
+
+
+def test_the_contract_has_an_enum_value_for_each_word() -> None:
+    kinds = {field.name: field.enum_type for field in edit_pb2.Settings.DESCRIPTOR.fields if field.enum_type}
+    values = {
+        name: tuple(word_of(kind, value.number) for value in kind.values if value.number)
+        for name, kind in kinds.items()
+    }
+    assert values == {**WORDS, "preset": tuple(PRESETS)}
 
 
 def test_the_messages_json_is_nearly_the_requests() -> None:

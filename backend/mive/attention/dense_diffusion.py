@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mive.attention.modulation import Modulation
 from mive.attention.roles import TokenRoles
 
 STEP_SHARE = 0.3
@@ -23,15 +24,48 @@ _LOGITS_PER_CHUNK = 2**25
 
 
 @dataclass(frozen=True)
-class DenseDiffusion:
-    """The modulation of one step: ``t`` is its train timestep, 0..1000."""
+class DenseDiffusion(Modulation):
+    """The modulation of one step: ``t`` is its train timestep, 0..1000. Computed in float32 whatever comes in."""
 
     t: float
+
+    name = "dense_diffusion"
+    steers_self = True
 
     @property
     def decay(self) -> float:
         """(t/1000)^5."""
         return (self.t / 1000) ** 5
+
+    def cross_attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, /) -> Tensor:
+        """Cross-attention where the caption's text tokens belong to the instance's pixels.
+
+        Start, end and padding belong to no segment, as in DenseDiffusion, where only the words of a phrase do.
+        """
+        logits = q.float() @ k.float().transpose(-1, -2) * q.shape[-1] ** -0.5
+        belongs = mask[:, :, None] & roles.text(k.shape[-2])[:, None]
+        area = _segment_area(mask[:, None])[:, 0]
+        logits = modulate(logits, belongs[:, None], area[:, None], _CROSS_WEIGHT * self.decay)
+        return (logits.softmax(-1) @ v.float()).to(q.dtype)
+
+    def self_attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, /) -> Tensor:
+        """Self-attention over all frames, where pixels of one segment belong together.
+
+        The two segments are the instance and everything else. Chunked over queries, so that the logits never exist as
+        a whole.
+        """
+        batch, heads, tokens, dim = q.shape
+        keys, values = k.float().transpose(-1, -2), v.float()
+        segment, area = mask.flatten(1), _segment_area(mask).flatten(1)
+        chunk = max(1, _LOGITS_PER_CHUNK // (batch * heads * tokens))
+        h = torch.empty_like(v)
+        for first in range(0, tokens, chunk):
+            rows = slice(first, first + chunk)
+            logits = q[:, :, rows].float() @ keys * dim**-0.5
+            same = segment[:, None, rows, None] == segment[:, None, None, :]
+            logits = modulate(logits, same, area[:, None, rows], _SELF_WEIGHT * self.decay)
+            h[:, :, rows] = (logits.softmax(-1) @ values).to(h.dtype)
+        return h
 
 
 def modulate(s: Tensor, R: Tensor, area: Tensor, amount: float) -> Tensor:
@@ -46,59 +80,6 @@ def modulate(s: Tensor, R: Tensor, area: Tensor, amount: float) -> Tensor:
     higher = s.amax(-1, keepdim=True) - s
     lower = s.amin(-1, keepdim=True) - s
     return s + amount * (1 - area)[..., None] * torch.where(R, higher, lower)
-
-
-def dense_diffusion_cross(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, step: DenseDiffusion
-) -> Tensor:
-    """Cross-attention where the caption's text tokens belong to the instance's pixels.
-
-    Start, end and padding belong to no segment, as in DenseDiffusion, where only the words of a
-    phrase do.
-
-    Args:
-        q: [B, heads, hw, d], one batch row per frame.
-        k, v: [B, heads, L, d], or [1, heads, L, d] for a caption that all rows share.
-        mask: pixels of the instance, bool [B, hw].
-        roles: token roles of each batch row, or of one that stands for all.
-        step: the sampling step.
-
-    Returns:
-        h [B, heads, hw, d] in q's dtype, computed in float32.
-    """
-    logits = q.float() @ k.float().transpose(-1, -2) * q.shape[-1] ** -0.5
-    belongs = mask[:, :, None] & roles.text(k.shape[-2])[:, None]
-    area = _segment_area(mask[:, None])[:, 0]
-    logits = modulate(logits, belongs[:, None], area[:, None], _CROSS_WEIGHT * step.decay)
-    return (logits.softmax(-1) @ v.float()).to(q.dtype)
-
-
-def dense_diffusion_self(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, step: DenseDiffusion) -> Tensor:
-    """Self-attention over all frames, where pixels of one segment belong together.
-
-    The two segments are the instance and everything else. Chunked over queries, so that the
-    logits never exist as a whole.
-
-    Args:
-        q, k, v: [B, heads, N·n, d], frame after frame.
-        mask: pixels of the instance, bool [B, N, n].
-        step: the sampling step.
-
-    Returns:
-        h [B, heads, N·n, d] in q's dtype, computed in float32.
-    """
-    batch, heads, tokens, dim = q.shape
-    keys, values = k.float().transpose(-1, -2), v.float()
-    segment, area = mask.flatten(1), _segment_area(mask).flatten(1)
-    chunk = max(1, _LOGITS_PER_CHUNK // (batch * heads * tokens))
-    h = torch.empty_like(v)
-    for first in range(0, tokens, chunk):
-        rows = slice(first, first + chunk)
-        logits = q[:, :, rows].float() @ keys * dim**-0.5
-        same = segment[:, None, rows, None] == segment[:, None, None, :]
-        logits = modulate(logits, same, area[:, None, rows], _SELF_WEIGHT * step.decay)
-        h[:, :, rows] = (logits.softmax(-1) @ values).to(h.dtype)
-    return h
 
 
 def _segment_area(mask: Tensor) -> Tensor:

@@ -4,42 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol
+from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from mive.attention.ipr import IprStrength
-from mive.attention.roles import TokenRoles
+from mive.attention.modulation import Kernels
 
 _FIRST_CAPABILITY = (8, 0)
-
-
-class IprAttention(Protocol):
-    """`mive.attention.ipr.ipr_attention`, or a kernel that does the same."""
-
-    def __call__(
-        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, strength: IprStrength, /
-    ) -> Tensor: ...
-
-
-class FlowAttention(Protocol):
-    """`mive.attention.flow.flow_attention`, or a kernel that does the same."""
-
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor, trajectories: Tensor, /) -> Tensor: ...
-
-
-class Kernels(NamedTuple):
-    """The ops that have a kernel, with their references' arguments."""
-
-    ipr_attention: IprAttention
-    flow_attention: FlowAttention
-
 
 _instead: ContextVar[Kernels | None] = ContextVar("kernels", default=None)
 
@@ -80,4 +57,6 @@ def obstacle(device: torch.device) -> str:
     # Triton builds its launcher with it, once.
     if not ("CC" in os.environ or shutil.which("gcc") or shutil.which("clang")):
         return "Triton finds no C compiler: install gcc, or set CC"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "Triton finds no Python.h for its launcher: install python3-dev (python3-devel on Fedora)"
     return ""

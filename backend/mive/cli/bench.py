@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import BundleOption, Flags
+from mive.cli.options import BundleOption, Flags, PresetOption
 from mive.console.ending import say_json
 from mive.console.needs import require_models
 from mive.console.options import JsonOption, QuietOption
@@ -98,10 +98,7 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="The CLIP that scores: a bundle, folder or hub id. [default: the bundle's]"),
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(metavar="draft|standard|paper", help="How many steps. [default: standard]"),
-    ] = None,
+    preset: PresetOption = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, for all methods."),

@@ -12,20 +12,20 @@ from mive.console.ending import say_json
 from mive.console.options import JsonOption
 
 if TYPE_CHECKING:
-    from mive.doctor import Report
+    from mive.doctor import Findings
 
 
 def doctor(json: JsonOption = False) -> None:
     """Show what is installed and what is missing; exit code 1 if edits cannot run here."""
     from mive.doctor import examine
 
-    report = examine()
-    problems = report.problems()
+    findings = examine()
+    problems = findings.problems()
     if json:
         found = [{"problem": what, "fix": fix} for what, fix in problems]
-        say_json({**report.to_dict(), "problems": found})
+        say_json({**findings.to_dict(), "problems": found})
     else:
-        _show(report)
+        _show(findings)
         for what, fix in problems:
             print(f"Problem: {what}. {fix}.")
         if not problems:
@@ -34,23 +34,23 @@ def doctor(json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-def _show(report: Report) -> None:
+def _show(findings: Findings) -> None:
     console = Console(highlight=False, markup=False)
     machine = Table("machine", "", show_edge=False)
-    machine.add_row("MIVE", report.mive)
-    machine.add_row("Python", f"{report.python}, {report.executable}")
-    machine.add_row("system", f"{report.system}, {report.cores} cores")
-    for device in report.devices:
+    machine.add_row("MIVE", findings.mive)
+    machine.add_row("Python", f"{findings.python}, {findings.executable}")
+    machine.add_row("system", f"{findings.system}, {findings.cores} cores")
+    for device in findings.devices:
         machine.add_row(device.name, f"{device.description}{_memory(device.memory)}")
         if device.slow:
             machine.add_row("", f"slower than it could be: {device.slow}")
-    free = f"{_size(report.cache.free)} free"
-    machine.add_row("cache", f"{report.cache.path}, {free}")
+    free = f"{_size(findings.cache.free)} free"
+    machine.add_row("cache", f"{findings.cache.path}, {free}")
     packages = Table("package", "version", show_edge=False)
-    for package in report.packages:
+    for package in findings.packages:
         packages.add_row(package.name, package.version or "not installed")
     bundles = Table("bundle", "parts on disk", "from elsewhere", show_edge=False)
-    for bundle in report.bundles:
+    for bundle in findings.bundles:
         here = ", ".join(f"{part} {_size(size)}" for part, size in bundle.parts.items())
         places: dict[str, list[str]] = {}
         for part, place in bundle.elsewhere.items():
@@ -58,7 +58,7 @@ def _show(report: Report) -> None:
         elsewhere = "\n".join(f"{', '.join(parts)}: {at}" for at, parts in places.items())
         bundles.add_row(bundle.name, here or "none", elsewhere or "nothing")
     encoders = Table("encoder", "writes", "", show_edge=False)
-    for encoder in report.encoders:
+    for encoder in findings.encoders:
         encoders.add_row(encoder.name, encoder.format, "" if encoder.present else "missing")
     for table in (machine, packages, bundles, encoders):
         console.print(table)

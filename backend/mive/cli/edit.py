@@ -9,8 +9,9 @@ import typer
 from mive.cli.options import CodecOption, EngineOption, Flags, OutOption
 from mive.console.ending import say_made
 from mive.console.needs import require_models
-from mive.console.options import JsonOption, QuietOption, grouped
+from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
+from mive.settings import CODECS, ENGINES, USUAL_ENGINE
 
 
 @grouped
@@ -19,7 +20,7 @@ def edit(
     *,
     flags: Flags,
     codec: CodecOption = None,
-    engine: EngineOption = "torch",
+    engine: EngineOption = USUAL_ENGINE,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Invert the source again, and keep nothing of it.")
     ] = False,
@@ -30,10 +31,11 @@ def edit(
 
     Beside OUT comes a manifest, from which "mive render-again" makes the same frames.
     """
-    from mive.cli.flags import check_codec, check_engine, whole_request
+    from mive.cli.flags import whole_request
 
     whole = whole_request(flags)
-    chosen, runs = check_codec(codec), check_engine(engine)
+    chosen = None if codec is None else one_of("codec", codec, CODECS)
+    runs = one_of("engine", engine, ENGINES)
     require_models()
     from mive import edit as editing
     from mive.editing.inversions import InversionCache

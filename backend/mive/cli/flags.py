@@ -5,18 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, cast, get_args
+from typing import Any
 
-from mive._validation import did_you_mean
 from mive.cli.options import Flags, by_id, once_by_id
 from mive.errors import RequestError
-from mive.media import Codec
 from mive.request import EditRequest, FrameRange, Instance
 from mive.request_files import anchored, read_request
-from mive.settings import EngineName
-
-_CODECS: Final[tuple[str, ...]] = get_args(Codec)
-_ENGINES: Final[tuple[str, ...]] = get_args(EngineName)
 
 
 def edit_request(flags: Flags) -> EditRequest:
@@ -93,37 +87,6 @@ def whole_request(flags: Flags) -> EditRequest:
             fix=f"Change {file} instead, or leave --request out",
         )
     return anchored(read_request(file), file.parent)
-
-
-def check_codec(codec: str | None) -> Codec | None:
-    """The codec itself.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
-    if codec is not None:
-        _check_name("codec", codec, _CODECS, "Leave --codec out: the suffix of the output decides")
-    return cast("Codec | None", codec)
-
-
-def check_engine(engine: str) -> EngineName:
-    """The engine itself.
-
-    Raises:
-        RequestError: there is none of that name.
-    """
-    _check_name("engine", engine, _ENGINES, "Leave --engine out: torch runs everywhere")
-    return cast("EngineName", engine)
-
-
-def _check_name(kind: str, name: str, known: tuple[str, ...], otherwise: str) -> None:
-    if name not in known:
-        raise RequestError(
-            f'there is no {kind} "{name}"',
-            expected=f"one of {', '.join(known)}",
-            fix=did_you_mean(name, known) or otherwise,
-            field=kind,
-        )
 
 
 def _settings(flags: Flags) -> Any:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from mive.errors import RequestError
+from mive.request import USUAL_BUNDLE
+from mive.settings import CODECS, ENGINES, MATTE_FIT, PRESETS, USUAL_PRESET, MatteFit
 
 ClipArgument = Annotated[str | None, typer.Argument(metavar="CLIP", help="A video, an image or a folder of images.")]
 _OUT_HELP = (
@@ -41,11 +43,11 @@ SourceOption = Annotated[
 FramesOption = Annotated[str | None, typer.Option(metavar="A-B", help="Frames of CLIP, counted from 0, both included.")]
 BundleOption = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Model bundle: a name, folder or hub id. [default: tiny]"),
+    typer.Option(metavar="NAME", help=f"Model bundle: a name, folder or hub id. [default: {USUAL_BUNDLE}]"),
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option(metavar="draft|standard|paper", help="How many steps. [default: standard]"),
+    typer.Option(metavar="|".join(PRESETS), help=f"How many steps. [default: {USUAL_PRESET}]"),
 ]
 SeedOption = Annotated[int | None, typer.Option(metavar="N", help="Of the noise that --set variation=0..1 mixes in.")]
 SetOption = Annotated[
@@ -54,17 +56,17 @@ SetOption = Annotated[
 ]
 CodecOption = Annotated[
     str | None,
-    typer.Option(metavar="h264|hevc|prores|ffv1", help="Instead of what OUT's suffix says."),
+    typer.Option(metavar="|".join(CODECS), help="Instead of what OUT's suffix says."),
 ]
 EngineOption = Annotated[
     str,
-    typer.Option(metavar="torch|trt|auto", help="What runs the model; trt is TensorRT, auto says what it chose."),
+    typer.Option(metavar="|".join(ENGINES), help="What runs the model; trt is TensorRT, auto says what it chose."),
 ]
 MatteFitOption = Annotated[
     str | None,
     typer.Option(
-        metavar="exact|fit",
-        help="Whether mattes of another size or length are an error or fitted. [default: exact]",
+        metavar="|".join(get_args(MatteFit)),
+        help=f"Whether mattes of another size or length are an error or fitted. [default: {MATTE_FIT}]",
     ),
 ]
 

@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import Annotated
 
 import typer
 
-from mive._validation import did_you_mean
 from mive.cli.options import CodecOption, Flags, LaterOutOption
 from mive.cli.remote import BridgeOption, ServerOptions, Teller, through_bridge
 from mive.console.ending import say_json, say_made
-from mive.console.options import JsonOption, QuietOption, grouped
+from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
 from mive.errors import RequestError
-
-if TYPE_CHECKING:
-    from mive.client.jobs import Priority
-    from mive.client.sending import Send
+from mive.jobs import PRIORITIES, SENDS, USUAL_PRIORITY
+from mive.settings import CODECS
 
 
 @dataclass(frozen=True)
@@ -39,10 +36,10 @@ def render(
     codec: CodecOption = None,
     server: ServerOptions,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the server.")] = False,
-    send: Annotated[
-        str, typer.Option(metavar="auto|path|upload|memory", help="How clip and mattes reach the server.")
-    ] = "auto",
-    priority: Annotated[str, typer.Option(metavar="batch|interactive", help="Interactive jobs come first.")] = "batch",
+    send: Annotated[str, typer.Option(metavar="|".join(SENDS), help="How clip and mattes reach the server.")] = "auto",
+    priority: Annotated[
+        str, typer.Option(metavar="|".join(PRIORITIES), help="Interactive jobs come first.")
+    ] = USUAL_PRIORITY,
     handles: Annotated[
         str | None, typer.Option(metavar="N|BEFORE,AFTER", help="Frames to edit around the range, so a cut can move.")
     ] = None,
@@ -54,14 +51,11 @@ def render(
 
     Ctrl-C cancels the job. With --detach it goes on without you, and "mive watch ID -o OUT" fetches its frames.
     """
-    from mive.cli.flags import check_codec, whole_request
-    from mive.client.jobs import PRIORITIES
-    from mive.client.sending import Send
+    from mive.cli.flags import whole_request
 
     whole = whole_request(flags)
-    chosen = check_codec(codec)
-    way = cast("Send", one_of("--send", send, get_args(Send)))
-    rank = cast("Priority", one_of("--priority", priority, tuple(PRIORITIES)))
+    chosen = None if codec is None else one_of("codec", codec, CODECS)
+    way, rank = one_of("send", send, SENDS), one_of("priority", priority, PRIORITIES)
     around = parse_handles(handles)
     if out is None and not detach:
         raise RequestError(
@@ -102,21 +96,6 @@ def say_detached(job_id: str, out: Path | None, as_json: bool, quiet: bool) -> N
     if not quiet:
         target = "OUT" if out is None else out
         typer.echo(f'The server has it. Fetch the result with "mive watch {job_id} -o {target}"', err=True)
-
-
-def one_of(option: str, word: str, words: tuple[str, ...]) -> str:
-    """The word itself.
-
-    Raises:
-        RequestError: it is none of them.
-    """
-    if word in words:
-        return word
-    raise RequestError(
-        f'{option} "{word}" is not a choice',
-        expected=f"one of {', '.join(words)}",
-        fix=did_you_mean(word, words) or f"Leave {option} out",
-    )
 
 
 def parse_handles(text: str | None) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from mive.cli.tables import show_scores
 from mive.console.ending import say_json
 from mive.console.needs import require_models
 from mive.console.options import JsonOption
+from mive.settings import MATTE_FIT
 
 
 def score(
@@ -47,7 +48,7 @@ def score(
         request.instances,
         frames=request.frames,
         bundle=request.bundle,
-        matte_fit=request.settings.matte_fit or "exact",
+        matte_fit=request.settings.matte_fit or MATTE_FIT,
     )
     values: dict[str, Any] = scores.to_dict()
     if json:

@@ -10,8 +10,9 @@ import typer
 from mive.cli.options import CodecOption, LaterOutOption, MatteOption, MattesOption, once_by_id
 from mive.cli.remote import ServerOptions, Teller
 from mive.console.ending import say_json, say_made, say_warnings
-from mive.console.options import JsonOption, QuietOption, grouped
+from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
+from mive.settings import CODECS
 
 if TYPE_CHECKING:
     from mive.client import Job
@@ -39,10 +40,9 @@ def watch(
     Ctrl-C stops watching; the job goes on. Where clip and mattes are not where the job's request says (it was
     submitted by upload, or elsewhere), name them: the manifest beside OUT is then of use here.
     """
-    from mive.cli.flags import check_codec
     from mive.client import collect, follow
 
-    chosen = check_codec(codec)
+    chosen = None if codec is None else one_of("codec", codec, CODECS)
     with server.connect() as client, shown(quiet, here=False) as display:
         if out is None:
             done = follow(client, job, Teller(display))

@@ -16,17 +16,19 @@ from mive.client.errors import Busy, ServerError, from_server
 from mive.client.events import ENDS, Event, event_from_message
 from mive.client.frames import fetch_bytes, fetch_through_memory
 from mive.client.info import ServerInfo, info_from_message
-from mive.client.jobs import PRIORITIES, STATES, Job, JobPage, JobState, Priority, job_from_message
-from mive.client.sending import Send, sent
+from mive.client.jobs import Job, JobPage, job_from_message
+from mive.client.sending import sent
 from mive.client.times import duration_of
 from mive.client.uploads import Sent, Source, upload
 from mive.errors import MiveError
+from mive.jobs import USUAL_PRIORITY, JobState, Priority, Send
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.progress import Progress, Report
 from mive.request import EditRequest, FrameRange
+from mive.samples import PixelFormat
 from mive.v1 import mive_pb2
-from mive.wire.formats import PixelFormat
+from mive.wire.jobs import priority_to_message, state_to_message
 
 _NO_DELAY: Final = 2.0
 """Seconds until a busy server is asked again, where it does not say when."""
@@ -105,7 +107,7 @@ class AsyncClient:
         request: EditRequest,
         *,
         send: Send = "auto",
-        priority: Priority = "batch",
+        priority: Priority = USUAL_PRIORITY,
         deadline: float | None = None,
         key: str | None = None,
         handles: tuple[int, int] = (0, 0),
@@ -129,7 +131,7 @@ class AsyncClient:
             report: told of the stages "send" and "room".
         """
         async with self._submission(request, send, handles, report) as (message, first):
-            message.priority = PRIORITIES[priority]
+            message.priority = priority_to_message(priority)
             message.idempotency_key = key or secrets.token_urlsafe(24)
             message.preview_every = preview_every
             if deadline is not None:
@@ -207,7 +209,7 @@ class AsyncClient:
             page: where to go on, as the page before says.
         """
         request = mive_pb2.ListJobsRequest(
-            states=[STATES[state] for state in states], page_size=most, page_token=page or ""
+            states=[state_to_message(state) for state in states], page_size=most, page_token=page or ""
         )
         answer = await self._connection.call(self._connection.stub.ListJobs, request)
         jobs = tuple(job_from_message(job, self._first.get(job.job_id, 0)) for job in answer.jobs)

@@ -18,10 +18,11 @@ from mive.client.sync import Client
 from mive.errors import Cancelled as Stopped
 from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
-from mive.media import Clip, ClipInfo, Codec, FrameWriter, open_clip, open_writer
+from mive.media import Clip, ClipInfo, FrameWriter, open_clip, open_writer
 from mive.media.hashing import hashed
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange
+from mive.settings import Codec
 from mive.v1 import mive_pb2
 from mive.wire.request import with_handles
 

@@ -13,11 +13,11 @@ from mive.client.connection import Connection
 from mive.client.errors import ServerError, broken_contract, from_server
 from mive.client.jobs import Job
 from mive.client.regions import Region, open_region
-from mive.client.strips import SAMPLES
 from mive.request import FrameRange
+from mive.samples import BY_NAME, IN_MEMORY, PixelFormat
 from mive.v1 import media_pb2, mive_pb2
 from mive.wire.chunks import Frame, FrameJoiner
-from mive.wire.formats import DTYPES, PixelFormat, pixel_format_to_message
+from mive.wire.formats import pixel_format_to_message
 from mive.wire.request import range_to_message
 
 _REGION_BYTES: Final = 64 << 20
@@ -62,8 +62,8 @@ async def fetch_through_memory(
             expected="a job whose clip was opened",
             fix="Watch the job until it makes progress, or fetch without into_memory",
         )
-    samples = DTYPES[pixel_format or SAMPLES[job.clip.depth]].itemsize
-    size = job.clip.width * job.clip.height * 3 * samples
+    sample = BY_NAME[pixel_format] if pixel_format else IN_MEMORY[job.clip.depth]
+    size = job.clip.width * job.clip.height * 3 * sample.dtype.itemsize
     batch = max(_REGION_BYTES // size, 1)
     patience = connection.patience()
     left = tuple(frames)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from mive.errors import MiveError
 from mive.v1 import mive_pb2
 from mive.wire.errors import error_from_detail
-from mive.wire.words import values_of
+from mive.wire.words import known_word, values_of
 
 LoadState = Literal["unknown", "loading", "ready", "draining", "failed"]
 
-_STATES: Final[dict[int, LoadState]] = {
-    mive_pb2.LOAD_STATE_LOADING: "loading",
-    mive_pb2.LOAD_STATE_READY: "ready",
-    mive_pb2.LOAD_STATE_DRAINING: "draining",
-    mive_pb2.LOAD_STATE_FAILED: "failed",
-}
+_STATE: Final = mive_pb2.DESCRIPTOR.enum_types_by_name["LoadState"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +84,7 @@ def info_from_message(message: mive_pb2.ServerInfo) -> ServerInfo:
     return ServerInfo(
         engine=message.engine,
         bundle=message.bundle,
-        state=_STATES.get(message.state, "unknown"),
+        state=known_word(_STATE, message.state, get_args(LoadState)) or "unknown",
         cause=error_from_detail(message.cause) if message.HasField("cause") else None,
         devices=tuple(Device(**values_of(device)) for device in message.devices),
         versions=dict(message.versions),

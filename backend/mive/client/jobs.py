@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 from mive.client.errors import broken_contract, from_server
 from mive.client.events import moved
 from mive.client.times import time_of
 from mive.errors import MiveError
+from mive.jobs import FINISHED, USUAL_PRIORITY, JobState, Priority
 from mive.media.info import ClipInfo
 from mive.request import EditRequest, FrameRange
 from mive.v1 import job_pb2
 from mive.wire.clip import clip_from_message
 from mive.wire.errors import error_from_detail
+from mive.wire.jobs import priority_from_message, state_from_message
 from mive.wire.request import Source, request_from_message
 
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-Priority = Literal["interactive", "batch"]
-
-STATES: Final[dict[JobState, job_pb2.JobState.ValueType]] = {
-    "queued": job_pb2.JOB_STATE_QUEUED,
-    "running": job_pb2.JOB_STATE_RUNNING,
-    "done": job_pb2.JOB_STATE_DONE,
-    "failed": job_pb2.JOB_STATE_FAILED,
-    "cancelled": job_pb2.JOB_STATE_CANCELLED,
-}
-PRIORITIES: Final[dict[Priority, job_pb2.Priority.ValueType]] = {
-    "interactive": job_pb2.PRIORITY_INTERACTIVE,
-    "batch": job_pb2.PRIORITY_BATCH,
-}
 IN_MEMORY: Final = "(frames in memory)"
 """Stands for the path of what was never a file."""
-
-_STATE_OF = {number: state for state, number in STATES.items()}
-_PRIORITY_OF = {number: priority for priority, number in PRIORITIES.items()}
 
 
 @dataclass(frozen=True)
@@ -77,7 +61,7 @@ class Job:
     @property
     def has_ended(self) -> bool:
         """It is done, failed or cancelled."""
-        return self.state in ("done", "failed", "cancelled")
+        return self.state in FINISHED
 
 
 @dataclass(frozen=True)
@@ -102,7 +86,8 @@ def job_from_message(message: job_pb2.Job, first: int = 0) -> Job:
     Raises:
         ServerError: it makes no sense, or is in a state that this version does not know.
     """
-    if message.state not in _STATE_OF:
+    state = state_from_message(message.state)
+    if state is None:
         raise broken_contract(f"a job in the state {message.state}")
     with from_server():
         times = {
@@ -111,8 +96,8 @@ def job_from_message(message: job_pb2.Job, first: int = 0) -> Job:
         }
         return Job(
             job_id=message.job_id,
-            state=_STATE_OF[message.state],
-            priority=_PRIORITY_OF.get(message.priority, "batch"),
+            state=state,
+            priority=priority_from_message(message.priority) or USUAL_PRIORITY,
             submitted=time_of(message.submitted),
             **times,
             position=message.position,
@@ -124,11 +109,6 @@ def job_from_message(message: job_pb2.Job, first: int = 0) -> Job:
             clip=clip_from_message(message.clip) if message.HasField("clip") else None,
             request=request_from_message(message.request, name_source=_name) if message.HasField("request") else None,
         )
-
-
-def states_to_message(states: Iterable[JobState]) -> list[job_pb2.JobState.ValueType]:
-    """The states, for a message."""
-    return [STATES[state] for state in states]
 
 
 def _name(source: Source, field: str) -> str:

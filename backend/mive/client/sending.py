@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from mive.client.connection import Connection
 from mive.client.info import ServerInfo
 from mive.client.strips import sent_from_memory
 from mive.client.uploads import upload
 from mive.errors import MediaError, RequestError
+from mive.jobs import Send, Way
 from mive.media.matte_tracks import as_matte_error
 from mive.media.sequence import find_sequence
 from mive.progress import Progress, Report
@@ -20,9 +21,6 @@ from mive.request import EditRequest
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.request import Source, request_to_message
 from mive.wire.words import fill
-
-Send = Literal["auto", "path", "upload", "memory"]
-"""``auto`` is by path where the server is on this machine, takes paths, and all of the request's are absolute."""
 
 _MEGABYTE: Final = 10**6
 
@@ -75,7 +73,7 @@ async def sent(
         yield Parcel(message, first)
 
 
-def chosen(send: Send, request: EditRequest, info: ServerInfo, *, local: bool) -> Literal["path", "upload", "memory"]:
+def chosen(send: Send, request: EditRequest, info: ServerInfo, *, local: bool) -> Way:
     """The way that is meant.
 
     Args:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from grpc import aio
@@ -15,17 +14,16 @@ from mive.client.connection import Connection
 from mive.client.regions import Region, open_region
 from mive.errors import MatteError, RequestError
 from mive.media import Clip, ClipInfo, Mattes, open_clip, open_mattes
-from mive.media.info import Depth, Pixels
+from mive.media.info import Pixels
 from mive.media.timecode import advance
 from mive.progress import Progress, Report
 from mive.request import EditRequest, FrameRange, Instance
+from mive.samples import IN_MEMORY, integer_for, white
+from mive.settings import MATTE_FIT
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.clip import rational_to_message
-from mive.wire.formats import FrameFormat, PixelFormat, format_to_message, pack
+from mive.wire.formats import FrameFormat, format_to_message, pack
 from mive.wire.request import Source, request_to_message, with_handles
-
-SAMPLES: Final[dict[Depth, PixelFormat]] = {"u8": "u8", "u16": "u16", "f32": "float"}
-"""The sample type in which frames of a depth travel unchanged."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def open_shot(request: EditRequest, handles: mive_pb2.Handles) -> Shot:
     asked = request.frames or FrameRange(0, info.frames - 1)
     clip.read(asked)  # Refuses frames that the clip does not have.
     frames = with_handles(asked, handles, info.frames)
-    layout = FrameFormat(info.width, info.height, 3, SAMPLES[info.depth], colour=info.colour)
+    layout = FrameFormat(info.width, info.height, 3, IN_MEMORY[info.depth].name, colour=info.colour)
     strips = {"clip": Strip(layout, lambda: clip.read(frames))}
     if by_id := [instance for instance in request.instances if instance.matte is None]:
         strips["mattes"] = _id_strip(request, by_id, clip, frames)
@@ -112,29 +110,29 @@ def open_shot(request: EditRequest, handles: mive_pb2.Handles) -> Shot:
 def _id_strip(request: EditRequest, by_id: list[Instance], clip: Clip, frames: FrameRange) -> Strip:
     """The ID matte, fitted to the clip, with the ids that are edited and no others."""
     largest = max(instance.id for instance in by_id)
-    if largest > np.iinfo(np.uint16).max:
+    sample = integer_for(largest.bit_length())
+    if largest > white(sample.dtype):
         raise RequestError(
-            f"the id {largest} does not fit into 16 bits",
-            expected="ids up to 65535",
+            f"the id {largest} does not fit into {sample.bits} bits",
+            expected=f"ids up to {white(sample.dtype)}",
             fix="Send by upload (--send upload), or renumber the instances",
             field="mattes",
         )
-    mattes = open_mattes(request.mattes, by_id, clip.info, frames, request.settings.matte_fit or "exact")
-    dtype = np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16
+    mattes = open_mattes(request.mattes, by_id, clip.info, frames, request.settings.matte_fit or MATTE_FIT)
 
     def read() -> Iterator[Pixels]:
-        numbers = np.array(mattes.ids, dtype)[:, None, None]
+        numbers = np.array(mattes.ids, sample.dtype)[:, None, None]
         for planes in mattes:
             yield ((planes > 0) * numbers).max(axis=0)
 
-    layout = FrameFormat(clip.info.width, clip.info.height, 1, "u8" if dtype is np.uint8 else "u16")
+    layout = FrameFormat(clip.info.width, clip.info.height, 1, sample.name)
     return Strip(layout, read)
 
 
 def _own_strip(request: EditRequest, instance: Instance, field: str, clip: Clip, frames: FrameRange) -> Strip:
     """The matte of one instance, fitted to the clip, before others are laid over it."""
     try:
-        mattes: Mattes = open_mattes(None, [instance], clip.info, frames, request.settings.matte_fit or "exact")
+        mattes: Mattes = open_mattes(None, [instance], clip.info, frames, request.settings.matte_fit or MATTE_FIT)
     except MatteError as error:
         raise MatteError(error.what, expected=error.expected, fix=error.fix, field=field) from error
     layout = FrameFormat(clip.info.width, clip.info.height, 1, "float")

@@ -13,13 +13,13 @@ from mive.client.aio import AsyncClient, SubmitOptions
 from mive.client.errors import closed
 from mive.client.events import Event
 from mive.client.info import ServerInfo
-from mive.client.jobs import Job, JobPage, JobState
-from mive.client.sending import Send
+from mive.client.jobs import Job, JobPage
 from mive.client.uploads import Sent, Source
+from mive.jobs import JobState, Send
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.request import EditRequest, FrameRange
-from mive.wire.formats import PixelFormat
+from mive.samples import PixelFormat
 
 _LEAVING: Final = 10.0
 """Seconds that a call which is broken off, as by Ctrl-C, has to leave things in order."""

@@ -24,7 +24,7 @@ _RAFT_MULTIPLE = 8
 
 def estimate_flow(
     frames: Frames,
-    method: Flow = "dis",
+    method: Flow,
     *,
     weights: Path | None = None,
     device: str | torch.device = "cpu",

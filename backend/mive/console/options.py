@@ -1,13 +1,18 @@
-"""The options that all programs have, and options in groups."""
+"""The options that all programs have, options in groups, and words that are chosen by one."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+
+from mive._validation import did_you_mean
+from mive.errors import RequestError
+
+_Word = TypeVar("_Word", bound=str)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines, errors too.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
@@ -42,3 +47,20 @@ def _options(group: Any) -> list[inspect.Parameter]:
         )
         for field in fields(group)
     ]
+
+
+def one_of(kind: str, word: str, known: Sequence[_Word]) -> _Word:
+    """The word itself, given with ``--kind``.
+
+    Raises:
+        RequestError: it is none of those that are known.
+    """
+    for each in known:
+        if each == word:
+            return each
+    raise RequestError(
+        f'"{word}" is not a choice',
+        expected=f"one of {', '.join(known)}",
+        fix=did_you_mean(word, known) or f"Leave --{kind} out",
+        field=kind,
+    )

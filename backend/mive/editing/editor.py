@@ -35,7 +35,7 @@ from mive.networks.bundle_files import hash_bundle
 from mive.plans import Plan
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, ResolvedSettings
-from mive.settings import EngineName
+from mive.settings import USUAL_ENGINE, EngineName
 
 Pixels = NDArray[np.float32]
 Teller = Callable[[str, int, int], None]
@@ -78,7 +78,7 @@ class Editor:
         folder: Path,
         cache: InversionCache,
         clock: Clock,
-        engine: EngineName = "torch",
+        engine: EngineName = USUAL_ENGINE,
     ) -> Editor:
         """Load the bundle onto the device that the settings name, for an engine that runs there."""
         device = choose_device(settings.device)

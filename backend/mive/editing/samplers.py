@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from mive.attention.dense_diffusion import STEP_SHARE
+from mive.attention.dense_diffusion import STEP_SHARE, DenseDiffusion
+from mive.attention.ipr import IprStrength, ipr_strength
 from mive.engines.engine import Engine
 from mive.method.denoiser import Conditions
-from mive.method.sampling import Edits, Sampler
+from mive.method.sampling import Edits, Sampler, Steering
 from mive.method.schedule import Grids
 from mive.plans import PLANS, Plan, alternate
 from mive.request import EditRequest, Instance, ResolvedSettings
+from mive.settings import Ipr
 
 T = TypeVar("T")
+
+
+class Way(NamedTuple):
+    """A way to steer attention.
+
+    Attributes:
+        share: of the sampling steps, from the noisiest, that it acts in.
+        of: what it does to the instances of an edit.
+    """
+
+    share: Callable[[ResolvedSettings], float]
+    of: Callable[[ResolvedSettings, Sequence[Instance]], Steering]
+
+
+def _ipr(settings: ResolvedSettings, instances: Sequence[Instance]) -> Steering:
+    lambda_ = [own(instance.lambda_, settings.lambda_) for instance in instances]
+    lambda_r = [own(instance.lambda_r, settings.lambda_r) for instance in instances]
+
+    def steer(s: int, t: int, steps: int, items: Sequence[int]) -> IprStrength:
+        return ipr_strength(s, steps, [lambda_[i] for i in items], [lambda_r[i] for i in items], settings.lambda_s)
+
+    return steer
+
+
+WAYS: Final[Mapping[Ipr, Way]] = {
+    "ipr": Way(lambda settings: settings.ipr_share, _ipr),
+    "none": Way(lambda _: 0, lambda *_: lambda *_: None),
+    "dense_diffusion": Way(lambda _: STEP_SHARE, lambda *_: lambda s, t, *_: DenseDiffusion(float(t))),
+}
+"""By ``settings.ipr``: another is a `Modulation`, a row here, and a word of `Ipr` and of the contract."""
 
 
 def make_plan(settings: ResolvedSettings) -> Plan:
@@ -25,9 +57,8 @@ def make_plan(settings: ResolvedSettings) -> Plan:
 
 
 def modulated_steps(settings: ResolvedSettings, steps: int) -> int:
-    """How many of so many steps, from the noisiest, have IPR (or DenseDiffusion) on."""
-    share = STEP_SHARE if settings.ipr == "dense_diffusion" else settings.ipr_share
-    return 0 if settings.ipr == "none" else round(share * steps)
+    """In how many of so many steps, from the noisiest, attention is steered."""
+    return round(WAYS[settings.ipr].share(settings) * steps)
 
 
 def make_sampler(
@@ -44,10 +75,7 @@ def make_sampler(
     edits = Edits(
         captions=tuple(i.caption for i in chosen),
         guidance=tuple(settings.guidance_of(i.guidance) for i in chosen),
-        lambda_=tuple(own(i.lambda_, settings.lambda_) for i in chosen),
-        lambda_r=tuple(own(i.lambda_r, settings.lambda_r) for i in chosen),
-        ipr=settings.ipr,
-        lambda_s=settings.lambda_s,
+        steering=WAYS[settings.ipr].of(settings, chosen),
         per_forward=settings.instances_per_forward,
     )
     return Sampler(engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0})

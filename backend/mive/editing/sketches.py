@@ -92,8 +92,7 @@ def _edits_of(edits: Edits, instance: int) -> Edits:
         edits,
         captions=(edits.captions[instance],),
         guidance=(edits.guidance[instance],),
-        lambda_=(edits.lambda_[instance],),
-        lambda_r=(edits.lambda_r[instance],),
+        steering=lambda s, t, steps, items: edits.steering(s, t, steps, [instance] * len(items)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -14,14 +13,14 @@ from mive.engines.torch_engine import TorchEngine
 from mive.errors import EngineError, RequestError
 from mive.networks.bundle import Bundle
 from mive.request import ResolvedSettings
-from mive.settings import EngineName
+from mive.settings import ChosenEngine, EngineName
 
 
 @dataclass(frozen=True)
 class Choice:
     """An engine, and a sentence that says why where MIVE chose it; "" where the user did."""
 
-    name: Literal["torch", "trt"]
+    name: ChosenEngine
     why: str = ""
 
 

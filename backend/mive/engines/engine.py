@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mive.method.denoiser import Conditions, Denoiser
 from mive.networks.bundle import Bundle
-from mive.settings import Flow, FlowAttention, MaskCells
+from mive.settings import ChosenEngine, Flow, FlowAttention, MaskCells
 
 Pixels = NDArray[np.float32]
 
@@ -21,7 +21,7 @@ class Engine(Denoiser, Protocol):
     """A bundle's networks, ready to run on one device."""
 
     @property
-    def name(self) -> Literal["torch", "trt"]:
+    def name(self) -> ChosenEngine:
         """For the manifest."""
 
     @property
@@ -55,6 +55,6 @@ class Engine(Denoiser, Protocol):
         mattes: Iterable[Pixels],
         flow: Flow,
         flow_attention: FlowAttention | None,
-        cells: MaskCells = "nearest",
+        cells: MaskCells,
     ) -> Conditions:
         """Depth, masks and trajectories of a window; see `TorchEngine.conditions`."""

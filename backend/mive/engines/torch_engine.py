@@ -21,7 +21,7 @@ from mive.networks.masks import mask_pyramid, select_masks
 from mive.networks.tokens import encode_captions
 from mive.networks.unet.frames import FrameInputs
 from mive.networks.unet.inflation import attention_sizes
-from mive.settings import Flow, FlowAttention, MaskCells
+from mive.settings import FLOW_ATTENTION, Flow, FlowAttention, MaskCells
 
 Pixels = NDArray[np.float32]
 
@@ -103,7 +103,7 @@ class TorchEngine:
         mattes: Iterable[NDArray[np.float32]],
         flow: Flow,
         flow_attention: FlowAttention | None,
-        cells: MaskCells = "nearest",
+        cells: MaskCells,
     ) -> Conditions:
         """Depth, masks and trajectories of a window.
 
@@ -127,7 +127,7 @@ class TorchEngine:
                 paths[sizes[0]] = trajectories(moved, sizes[0]).to(self.device)
             depth = estimate_depth(self.bundle.depth, self.bundle.depth_config, frames)
             hint = self.hint_embedding(_channels_last(depth.to(self.device, self.dtype)))
-        return Conditions(hint, masks, paths, flow_attention or "flatten")
+        return Conditions(hint, masks, paths, flow_attention or FLOW_ATTENTION)
 
     @torch.inference_mode()
     def output(self, call: Call, conditions: Conditions) -> Tensor:

@@ -18,7 +18,7 @@ from mive.evaluate.toyworld import Scene, describe, random_scene
 from mive.evaluate.toyworld.clip import ToyClip, write_clip
 from mive.media import open_clip, open_mattes, open_writer
 from mive.progress import Report
-from mive.request import EditRequest, FrameRange, Instance, Settings
+from mive.request import USUAL_BUNDLE, EditRequest, FrameRange, Instance, Settings
 from mive.settings import Preset
 
 SEED: Final = 20_004_585
@@ -77,7 +77,7 @@ def demo_instances(scene: Scene) -> tuple[Instance, ...]:
 
 
 def demo_request(
-    out: Path, bundle: str = "tiny", videos: tuple[str, ...] = ("source.mkv",)
+    out: Path, bundle: str = USUAL_BUNDLE, videos: tuple[str, ...] = ("source.mkv",)
 ) -> tuple[ToyClip, EditRequest]:
     """Renders the clip into a folder; the clip and its edit, with absolute paths.
 
@@ -95,7 +95,7 @@ def demo_request(
     )
 
 
-def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str = "tiny") -> DemoResult:
+def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str = USUAL_BUNDLE) -> DemoResult:
     """Renders the clip, edits it, scores the edit, and puts everything into ``out``.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Final
 from mive.errors import RequestError
 from mive.install.owned import MARK, Change, put_file, put_folder, take_file, take_folder
 from mive.install.places import BUNDLE, VARIABLE, environment_file, scripts_folder, support_folder
+from mive.settings import PRESETS, USUAL_PRESET
 
 BRIDGE: Final = "Contents/Resources/bridge"
 """Names the program that the plugin starts, by path in the bundle."""
@@ -42,7 +43,7 @@ def install_script(script: Path, mive: Path) -> tuple[Change, Change]:
     support = support_folder()
     modules = sorted((script / "mive_resolve").glob("*.py"))
     files = {f"mive_resolve/{path.name}": path.read_bytes() for path in modules}
-    settings = json.dumps({"mive": str(mive)}).encode()
+    settings = json.dumps({"mive": str(mive), "presets": list(PRESETS), "usual": USUAL_PRESET}).encode()
     before, after = (script / SCRIPT).read_text(encoding="utf-8").split(_FOLDER_LINE)
     # Resolve does not tell a script where it lies.
     text = f"{MARK}\n{before}FOLDER = {str(support)!r}\n{after}"

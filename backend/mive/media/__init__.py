@@ -6,16 +6,16 @@ display size. Nothing here needs torch, and no clip is ever held in memory as a 
 
 from mive.media.clip import Clip
 from mive.media.hashing import content_hash
-from mive.media.info import ClipInfo, ColourTags, Coverage, Depth, Pixels
+from mive.media.info import ClipInfo, ColourTags, Coverage, Pixels
 from mive.media.mattes import Mattes, open_mattes
 from mive.media.opening import open_clip, open_writer
 from mive.media.paste import inward_feather, paste, to_float
-from mive.media.writer import Codec, FrameWriter
+from mive.media.writer import FrameWriter
+from mive.samples import Depth
 
 __all__ = [
     "Clip",
     "ClipInfo",
-    "Codec",
     "ColourTags",
     "Coverage",
     "Depth",

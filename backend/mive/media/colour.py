@@ -6,7 +6,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from mive.media.info import MATRIX_RGB, UNSPECIFIED, ColourTags, Depth, Pixels
+from mive.media.info import MATRIX_RGB, UNSPECIFIED, ColourTags, Pixels
+from mive.samples import IN_MEMORY, Depth, integer_for, sample_of
 
 # One thread and the exact paths, so that every machine decodes the same code values.
 _QUALITY = (
@@ -23,7 +24,6 @@ _COLORSPACES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
 }
-_RGB_FORMATS: dict[Depth, str] = {"u8": "rgb24", "u16": "rgb48le", "f32": "gbrpf32le"}
 
 
 def depth_of(pixel_format: av.VideoFormat) -> tuple[Depth, int]:
@@ -31,7 +31,7 @@ def depth_of(pixel_format: av.VideoFormat) -> tuple[Depth, int]:
     bits = max(component.bits for component in pixel_format.components)
     if "f32" in pixel_format.name or "f16" in pixel_format.name:
         return "f32", bits
-    return ("u8", bits) if bits <= 8 else ("u16", bits)
+    return integer_for(bits).depth, bits
 
 
 def is_rgb(pixel_format: av.VideoFormat) -> bool:
@@ -59,7 +59,7 @@ def to_rgb(frame: av.VideoFrame, tags: ColourTags, depth: Depth, reformatter: Vi
     full = is_rgb(frame.format) or tags.full_range
     rgb = reformatter.reformat(
         frame,
-        format=_RGB_FORMATS[depth],
+        format=IN_MEMORY[depth].rgb,
         src_colorspace=matrix,
         dst_colorspace=matrix,
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
@@ -74,10 +74,9 @@ def alpha_of(frame: av.VideoFrame, reformatter: VideoReformatter) -> Pixels | No
     """The frame's alpha plane ``[H, W]`` uint8 or uint16; None where the format has none."""
     if not any(component.is_alpha for component in frame.format.components):
         return None
-    wide = depth_of(frame.format)[0] != "u8"
     rgba = reformatter.reformat(
         frame,
-        format="rgba64le" if wide else "rgba",
+        format=IN_MEMORY[depth_of(frame.format)[0]].rgba,
         dst_color_range=ColorRange.JPEG,
         interpolation=_QUALITY,
         threads=1,
@@ -92,9 +91,8 @@ def from_rgb(rgb: Pixels, pixel_format: str, tags: ColourTags, reformatter: Vide
         frame = av.VideoFrame.from_ndarray(rgb, format=pixel_format)
     else:
         matrix = _COLORSPACES[written.yuv_matrix(rgb.shape[1], rgb.shape[0])]
-        packed = "rgb24" if rgb.dtype == np.uint8 else "rgb48le"
         frame = reformatter.reformat(
-            av.VideoFrame.from_ndarray(rgb, format=packed),
+            av.VideoFrame.from_ndarray(rgb, format=sample_of(rgb.dtype).rgb),
             format=pixel_format,
             src_colorspace=matrix,
             dst_colorspace=matrix,

@@ -13,8 +13,9 @@ import OpenImageIO as oiio
 from mive.errors import MediaError
 from mive.media import timecode
 from mive.media.containers import open_plain, read_head
-from mive.media.info import Depth, Pixels
+from mive.media.info import Pixels
 from mive.media.orientation import Orientation, from_exif
+from mive.samples import BY_NAME, IN_MEMORY, SAMPLES, Depth
 
 _BEGINNINGS = {
     "png": (b"\x89PNG",),
@@ -125,7 +126,7 @@ def read_image(path: Path) -> Image:
     """
     source = _open(path)
     spec = source.spec()
-    kind = {"u8": oiio.UINT8, "u16": oiio.UINT16, "f32": oiio.FLOAT}[_depth(spec)[0]]
+    kind = oiio.TypeDesc(IN_MEMORY[_depth(spec)[0]].image)
     pixels = source.read_image(0, 0, 0, spec.nchannels, kind)
     problem = source.geterror()
     source.close()
@@ -172,11 +173,9 @@ def _is_targa(head: bytes) -> bool:
 
 def _depth(spec: oiio.ImageSpec) -> tuple[Depth, int]:
     kind = str(spec.format)
-    if kind == "uint8":
-        return "u8", spec.get_int_attribute("oiio:BitsPerSample", 8)
-    if kind == "uint16":
-        return "u16", spec.get_int_attribute("oiio:BitsPerSample", 16)
-    return "f32", 16 if kind == "half" else 32
+    sample = next((sample for sample in SAMPLES if sample.image == kind), BY_NAME["float"])
+    bits = sample.bits if sample.is_float else spec.get_int_attribute("oiio:BitsPerSample", sample.bits)
+    return sample.depth, bits
 
 
 def _orientation(spec: oiio.ImageSpec) -> Orientation:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mive.samples import Depth
 
 Pixels = npt.NDArray[Any]
 """One frame, ``[H, W, 3]`` RGB: uint8, uint16 (code values) or float32 (scene values)."""
 
 Coverage = npt.NDArray[np.float32]
 """How much of a pixel a matte covers, ``[H, W]`` or ``[M, H, W]``, 0..1."""
-
-Depth = Literal["u8", "u16", "f32"]
 
 UNSPECIFIED = 2
 MATRIX_RGB = 0

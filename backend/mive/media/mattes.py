@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,11 +12,10 @@ import numpy as np
 from mive.errors import MatteError
 from mive.media.info import ClipInfo, Coverage, Pixels
 from mive.media.matte_tracks import CoverageTrack, IdTrack, MatteTrack
+from mive.settings import MATTE_FIT, MatteFit
 
 if TYPE_CHECKING:
     from mive.request import FrameRange, Instance
-
-Fit = Literal["exact", "fit"]
 
 
 class Mattes:
@@ -68,7 +67,7 @@ def open_mattes(
     instances: Sequence[Instance],
     info: ClipInfo,
     frames: FrameRange,
-    fit: Fit = "exact",
+    fit: MatteFit = MATTE_FIT,
 ) -> Mattes:
     """Open the mattes of an edit and check that they fit the clip.
 
@@ -114,7 +113,7 @@ def open_mattes(
 class _Fitted:
     """A track addressed by the clip's frame numbers and brought to the clip's size."""
 
-    def __init__(self, track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: Fit, *, smooth: bool) -> None:
+    def __init__(self, track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: MatteFit, *, smooth: bool) -> None:
         self.track = track
         self._size = (info.width, info.height)
         self._fit = fit
@@ -142,7 +141,7 @@ class _Fitted:
         return np.asarray(cv2.resize(matte, self._size, interpolation=self._interpolation))
 
 
-def _alignment(track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: Fit) -> Callable[[int], int]:
+def _alignment(track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: MatteFit) -> Callable[[int], int]:
     length = frames.last - frames.first + 1
     if track.count == info.frames:
         return lambda index: index

@@ -12,8 +12,9 @@ from mive.media.sequence import SequenceClip, find_sequence
 from mive.media.sequence_writer import SequenceWriter
 from mive.media.video import VideoClip
 from mive.media.video_writer import VideoWriter
-from mive.media.writer import IMAGE_OUT_SUFFIXES, VIDEO_SUFFIXES, Codec, FrameWriter
+from mive.media.writer import IMAGE_OUT_SUFFIXES, VIDEO_SUFFIXES, FrameWriter
 from mive.request import FrameRange
+from mive.settings import Codec
 
 
 def open_clip(path: str | Path) -> Clip:

@@ -7,22 +7,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mive.media.info import Coverage, Depth, Pixels
-
-_PEAK: dict[np.dtype[Any], int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
-_TYPES: dict[Depth, type[np.uint8] | type[np.uint16] | type[np.float32]] = {
-    "u8": np.uint8,
-    "u16": np.uint16,
-    "f32": np.float32,
-}
+from mive.media.info import Coverage, Pixels
+from mive.samples import IN_MEMORY, Depth, rescaled, white
 
 
 def to_float(frame: Pixels) -> Pixels:
     """The frame as float32: code values become 0..1, float frames pass through unchanged."""
-    peak = _PEAK.get(frame.dtype)
-    if peak is None:
+    if frame.dtype.kind == "f":
         return frame.astype(np.float32, copy=False)
-    return frame.astype(np.float32) / np.float32(peak)
+    return frame.astype(np.float32) / np.float32(white(frame.dtype))
 
 
 def to_depth(frame: Pixels, depth: Depth) -> Pixels:
@@ -30,16 +23,14 @@ def to_depth(frame: Pixels, depth: Depth) -> Pixels:
 
     Exact from 8 to 16 bits and back, and from either to float and back; float is clipped to 0..1.
     """
-    target: np.dtype[Any] = np.dtype(_TYPES[depth])
+    target = IN_MEMORY[depth].dtype
     if frame.dtype == target:
         return frame
-    if depth == "f32":
+    if target.kind == "f":
         return to_float(frame)
-    if frame.dtype == np.uint8:
-        return frame.astype(np.uint16) * np.uint16(257)
-    if frame.dtype == np.uint16:
-        return ((frame.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return _codes(frame.astype(np.float64) * _PEAK[target], target)
+    if frame.dtype.kind == "u":
+        return rescaled(frame, target)
+    return _codes(frame.astype(np.float64) * white(target), target)
 
 
 def paste(source: Pixels, edited: Pixels, alpha: Coverage) -> Pixels:
@@ -63,9 +54,9 @@ def paste(source: Pixels, edited: Pixels, alpha: Coverage) -> Pixels:
     out = source.copy()
     weight = alpha[inside].astype(np.float64)[:, None]
     old = source[inside].astype(np.float64)
-    new = edited[inside].astype(np.float64) * _PEAK.get(source.dtype, 1)
+    new = edited[inside].astype(np.float64) * white(source.dtype)
     mixed = (1 - weight) * old + weight * new
-    out[inside] = mixed if source.dtype == np.float32 else _codes(mixed, source.dtype)
+    out[inside] = mixed if source.dtype.kind == "f" else _codes(mixed, source.dtype)
     return out
 
 
@@ -92,4 +83,4 @@ def inward_feather(alpha: Coverage, pixels: float) -> Coverage:
 
 def _codes(values: Pixels, dtype: np.dtype[Any]) -> Pixels:
     rounded = np.floor(np.nan_to_num(values) + 0.5)
-    return np.asarray(np.clip(rounded, 0, _PEAK[dtype]).astype(dtype))
+    return np.asarray(np.clip(rounded, 0, white(dtype)).astype(dtype))

@@ -19,17 +19,12 @@ from pydantic import Field
 from mive._validation import Model
 from mive.errors import MediaError, RequestError
 from mive.media.clip import Clip
-from mive.media.info import ClipInfo, ColourTags, Depth, Pixels
+from mive.media.info import ClipInfo, ColourTags, Pixels
+from mive.samples import IN_MEMORY, Depth
 from mive.settings import Count
 
 HEADER: Final = "raw.json"
 """Written last: a folder without it is no raw clip."""
-
-DTYPES: Final[dict[Depth, np.dtype[np.generic]]] = {
-    "u8": np.dtype(np.uint8),
-    "u16": np.dtype(np.uint16),
-    "f32": np.dtype(np.float32),
-}
 
 _Ratio = tuple[Count, Count]
 
@@ -93,7 +88,7 @@ class RawClip(Clip):
         Raises:
             MediaError: its file is missing or damaged.
         """
-        dtype = DTYPES[self.info.depth]
+        dtype = IN_MEMORY[self.info.depth].dtype
         size = math.prod(self._shape) * dtype.itemsize
         try:
             with self.info.files[number].open("rb") as file:
@@ -136,7 +131,7 @@ def write_raw(folder: Path, info: ClipInfo, frames: Iterable[Pixels]) -> None:
     for frame in frames:
         if not count:
             shape = frame.shape
-        if frame.shape != shape or shape[:2] != (info.height, info.width) or frame.dtype != DTYPES[info.depth]:
+        if frame.shape != shape or shape[:2] != (info.height, info.width) or frame.dtype != IN_MEMORY[info.depth].dtype:
             raise ValueError(f"frame {count} is {frame.dtype} of {frame.shape}")
         with (folder / _name(count)).open("wb") as file:
             for part in npy_parts(frame):

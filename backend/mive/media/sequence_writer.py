@@ -14,14 +14,13 @@ from mive.atomic import Staging, output_error
 from mive.errors import MediaError, OutputError
 from mive.media import timecode
 from mive.media.image import read_image
-from mive.media.info import ClipInfo, Depth, Pixels
+from mive.media.info import ClipInfo, Pixels
 from mive.media.pattern import parse_pattern
 from mive.media.writer import FrameWriter, require_not_source
+from mive.samples import IN_MEMORY, stored_as
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
-
-_KINDS = {"u8": oiio.UINT8, "u16": oiio.UINT16, "f32": oiio.FLOAT}
 
 
 class SequenceWriter(FrameWriter):
@@ -31,9 +30,9 @@ class SequenceWriter(FrameWriter):
     """
 
     def __init__(self, out: Path, info: ClipInfo, frames: FrameRange) -> None:
-        exr = out.suffix.lower() == ".exr" or (not out.suffix and info.depth == "f32")
-        depth: Depth = "f32" if exr else "u8" if info.depth == "u8" else "u16"
-        super().__init__(out, info, frames, depth)
+        sample = IN_MEMORY[info.depth]
+        exr = out.suffix.lower() == ".exr" or (not out.suffix and sample.is_float)
+        super().__init__(out, info, frames, "f32" if exr else sample.coded)
         self._whole_folder = not out.suffix
         self._files = _targets(out, info, frames, ".exr" if exr else ".png")
         require_not_source(self._files, info)
@@ -82,9 +81,8 @@ class SequenceWriter(FrameWriter):
 
     def _spec(self, number: int) -> oiio.ImageSpec:
         info = self._info
-        half = self._depth == "f32" and info.depth == "f32" and info.bits == 16
-        kind = oiio.HALF if half else _KINDS[self._depth]
-        spec = oiio.ImageSpec(info.width, info.height, 3, kind)
+        sample = stored_as(self._depth, info.bits) if self._depth == info.depth else IN_MEMORY[self._depth]
+        spec = oiio.ImageSpec(info.width, info.height, 3, oiio.TypeDesc(sample.image))
         spec.attribute("PixelAspectRatio", float(info.pixel_aspect))
         if self._depth == "f32":
             spec.attribute("compression", "zip")

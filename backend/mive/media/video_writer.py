@@ -13,8 +13,10 @@ from mive.atomic import Staging, output_error
 from mive.errors import OutputError
 from mive.media import colour, timecode
 from mive.media.audio import AudioTracks
-from mive.media.info import ClipInfo, Depth, Pixels
-from mive.media.writer import Codec, FrameWriter, require_not_source
+from mive.media.info import ClipInfo, Pixels
+from mive.media.writer import FrameWriter, require_not_source
+from mive.samples import IN_MEMORY, Depth
+from mive.settings import Codec
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
@@ -42,22 +44,21 @@ class Encoding:
 
 def choose_encoding(codec: Codec, info: ClipInfo) -> Encoding:
     """The encoder for a clip: chroma is halved only where the size allows it without cropping."""
-    deep: Depth = "u8" if info.depth == "u8" else "u16"
+    sample = IN_MEMORY[info.depth]
     if codec == "ffv1":
-        by_depth = {"u8": "bgr0", "u16": "gbrp16le", "f32": "gbrpf32le"}
         # Float samples are in FFV1's version 4, which FFmpeg still calls experimental.
-        version = {"level": "4", "strict": "experimental"} if info.depth == "f32" else {}
-        return Encoding("ffv1", by_depth[info.depth], {"level": "3", **version}, info.depth)
+        version = {"level": "4", "strict": "experimental"} if sample.is_float else {}
+        return Encoding("ffv1", sample.lossless, {"level": "3", **version}, info.depth)
     if codec == "prores":
         if info.width % 2:
-            return Encoding("prores_ks", "yuv444p10le", {"profile": "4444"}, deep)
-        return Encoding("prores_ks", "yuv422p10le", {"profile": "hq"}, deep)
+            return Encoding("prores_ks", "yuv444p10le", {"profile": "4444"}, sample.coded)
+        return Encoding("prores_ks", "yuv422p10le", {"profile": "hq"}, sample.coded)
     chroma = "444" if info.width % 2 else "422" if info.height % 2 else "420"
-    pixel_format = f"yuv{chroma}p" + ("" if deep == "u8" else "10le")
+    pixel_format = f"yuv{chroma}p" + sample.lossy
     if codec == "hevc":
         options = {"crf": "16", "x265-params": "log-level=none"}
-        return Encoding("libx265", pixel_format, options, deep)
-    return Encoding("libx264", pixel_format, {"crf": "14"}, deep)
+        return Encoding("libx265", pixel_format, options, sample.coded)
+    return Encoding("libx264", pixel_format, {"crf": "14"}, sample.coded)
 
 
 class VideoWriter(FrameWriter):

@@ -6,18 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
-
-import numpy as np
+from typing import TYPE_CHECKING, Self
 
 from mive.errors import OutputError
-from mive.media.info import ClipInfo, Depth, Pixels
+from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
+from mive.samples import IN_MEMORY, Depth
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
-
-Codec = Literal["h264", "hevc", "prores", "ffv1"]
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 IMAGE_OUT_SUFFIXES = (".png", ".exr")
@@ -77,7 +74,7 @@ class FrameWriter(ABC):
             raise ValueError(f"a frame of shape {frame.shape} for an output of {shape}")
         if self._written == len(self._frames):
             raise ValueError(f"more than the {len(self._frames)} frames of the range")
-        if self._depth != "f32" and frame.dtype == np.float32 and not self._clipped:
+        if not IN_MEMORY[self._depth].is_float and frame.dtype.kind == "f" and not self._clipped:
             self._warn_of_clipping(frame)
         self._write(to_depth(frame, self._depth), self._written)
         self._written += 1

@@ -8,9 +8,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from mive.attention.dense_diffusion import DenseDiffusion
-from mive.attention.ipr import IprStrength
-from mive.settings import FlowAttention
+from mive.attention.modulation import Modulation
+from mive.settings import FLOW_ATTENTION, FlowAttention
 
 Size = tuple[int, int]
 """Height and width in cells."""
@@ -30,7 +29,7 @@ class Conditions:
     hint: Tensor | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
-    flow_attention: FlowAttention = "flatten"
+    flow_attention: FlowAttention = FLOW_ATTENTION
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Call:
     t: int
     captions: tuple[str, ...]
     instances: tuple[int | None, ...]
-    modulation: IprStrength | DenseDiffusion | None = None
+    modulation: Modulation | None = None
     inflated: bool = True
     control: bool = True
 

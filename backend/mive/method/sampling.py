@@ -6,23 +6,24 @@ Latents are float32 [N, C, h, w], with a leading [M] for all instances.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from mive.attention.dense_diffusion import DenseDiffusion
-from mive.attention.ipr import IprStrength, ipr_strength
+from mive.attention.modulation import Modulation
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions, Denoiser
 from mive.method.schedule import Grids, NoiseSchedule
 from mive.plans import Fuse, Lps, Nps, Plan, PlanStep, Reinvert
-from mive.settings import Ipr, LambdaS
 
 Inverted = Mapping[int | None, Tensor]
 """z̃ by train timestep, [N, C, h, w] each; None is z_0."""
+
+Steering = Callable[[int, int, int, Sequence[int]], Modulation | None]
+"""What steers attention at step s, train timestep t, of T steps, in a batch of items that edit these instances."""
 
 INVERTED_TOGETHER: Final = 8
 """Frames that go through one forward of the inversion, which looks at each by itself."""
@@ -35,31 +36,14 @@ class Edits:
     Attributes:
         captions: c_i.
         guidance: classifier-free guidance scales.
-        lambda_, lambda_r: strengths of IPR.
-        ipr: how attention is steered.
-        lambda_s: the reading of λ_S.
+        steering: what steers attention in modulated steps.
         per_forward: how many instances go through one forward; bounds memory, changes nothing else.
     """
 
     captions: tuple[str, ...]
     guidance: tuple[float, ...]
-    lambda_: tuple[float, ...]
-    lambda_r: tuple[float, ...]
-    ipr: Ipr = "ipr"
-    lambda_s: LambdaS = "literal"
+    steering: Steering = lambda *_: None
     per_forward: int = 1
-
-    def modulation(
-        self, s: int, t: int, steps: int, items: range, unmodulated: int
-    ) -> IprStrength | DenseDiffusion | None:
-        """The modulation at step ``s`` for instances ``items`` followed by ``unmodulated`` other items."""
-        if self.ipr == "none":
-            return None
-        if self.ipr == "dense_diffusion":
-            return DenseDiffusion(float(t))
-        chosen = [*items, *[items[0]] * unmodulated]
-        lambda_ = [self.lambda_[i] for i in chosen]
-        return ipr_strength(s, steps, lambda_, [self.lambda_r[i] for i in chosen], self.lambda_s)
 
 
 @dataclass(frozen=True)
@@ -240,7 +224,9 @@ class Sampler:
         extra = 0 if unguided is not None else len(items)
         instances = tuple(i if modulated else None for i in items)
         captions = tuple(self.edits.captions[i] for i in items)
-        modulation = self.edits.modulation(s, t, len(self.grids.sampling), items, extra) if modulated else None
+        # Items that are left alone have the first one's, which nobody looks at.
+        batch = [*items, *[items[0]] * extra]
+        modulation = self.edits.steering(s, t, len(self.grids.sampling), batch) if modulated else None
         call = Call(
             torch.cat([z, z[:extra]]),
             t,

@@ -31,7 +31,7 @@ from mive.networks.bundle_layout import Layout, bundle_defaults, read_layout
 from mive.networks.bundle_weights import load_network, quiet
 from mive.networks.unet.frames import FrameContext
 from mive.networks.unet.inflation import inflate
-from mive.networks.unet.processors import SelfAttentionMode
+from mive.settings import CONTROL_ATTENTION, ControlAttention
 
 # The first fusion layer of a DPT has nothing to add, and published DPT weights leave this out.
 _UNUSED_BY_DPT: Final = r"neck\.fusion_stage\.layers\.0\.residual_layer1\."
@@ -112,7 +112,7 @@ def load_bundle(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
-    control_attention: SelfAttentionMode = "all",
+    control_attention: ControlAttention = CONTROL_ATTENTION,
 ) -> Bundle:
     """Finds, checks and loads a bundle.
 

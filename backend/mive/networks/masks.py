@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mive.method.denoiser import Size
-from mive.settings import MaskCells
+from mive.settings import MASK_CELLS, MaskCells
 
 _TOUCHED: Final = 0.125
 """The share of a cell that counts as touched; less is a matte's soft or ragged edge."""
@@ -21,7 +21,7 @@ def nearest_rows(source: int, target: int) -> Tensor:
     return (2 * torch.arange(target) + 1) * source // (2 * target)
 
 
-def resize_masks(masks: Tensor, size: Size, cells: MaskCells = "nearest") -> Tensor:
+def resize_masks(masks: Tensor, size: Size, cells: MaskCells = MASK_CELLS) -> Tensor:
     """Bring the masks of all instances of a clip to another size, disjoint and not vanishing.
 
     Sampling is nearest, so that disjoint masks stay disjoint; or a cell goes to the instance that
@@ -43,7 +43,7 @@ def resize_masks(masks: Tensor, size: Size, cells: MaskCells = "nearest") -> Ten
     return _resize(_on_top(_cut(masks)), size, cells)
 
 
-def mask_pyramid(masks: Tensor, sizes: Iterable[Size], cells: MaskCells = "nearest") -> dict[Size, Tensor]:
+def mask_pyramid(masks: Tensor, sizes: Iterable[Size], cells: MaskCells = MASK_CELLS) -> dict[Size, Tensor]:
     """`resize_masks` to each of several sizes, e.g. `mive.networks.unet.inflation.attention_sizes`."""
     hard = _on_top(_cut(masks))
     return {size: _resize(hard, size, cells) for size in sizes}

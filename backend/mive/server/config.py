@@ -15,11 +15,12 @@ from pydantic_settings import NoDecode
 
 from mive._validation import Model, reject
 from mive.errors import RequestError
+from mive.request import USUAL_BUNDLE
 from mive.server.address import Address
 from mive.server.logs import LogOptions
 from mive.server.options import INVERSIONS_LIMIT, LONGEST_SIDE, MOST_FRAMES
 from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
-from mive.settings import EngineName
+from mive.settings import USUAL_ENGINE, EngineName
 from mive.v1 import mive_pb2
 from mive.wire.chunks import CHUNK_BYTES
 from mive.wire.formats import LIMITS as FRAME_LIMITS
@@ -165,8 +166,8 @@ class ServerConfig(Model):
         default="127.0.0.1:7433",
         description="the address: HOST:PORT or unix:///PATH; not loopback only with tls and auth",
     )
-    engine: EngineName = Field(default="torch", description="the engine that runs the models: torch, trt or auto")
-    bundle: str = Field(default="tiny", description="the model bundle that is loaded: its name, folder or hub id")
+    engine: EngineName = Field(default=USUAL_ENGINE, description="the engine that runs the models: torch, trt or auto")
+    bundle: str = Field(default=USUAL_BUNDLE, description="the model bundle that is loaded: its name, folder or hub id")
     devices: Devices = Field(default=("auto",), description="the devices, one worker on each, such as cuda:0")
     data: OnDisk = Field(
         default_factory=_state_folder, description="the folder of jobs, uploads, checkpoints and results"

@@ -5,21 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import dataclass
-from typing import Final, Literal
 
 from google.protobuf.message import DecodeError
 
+from mive.jobs import FINISHED, PRIORITIES, USUAL_PRIORITY, JobState, Priority
 from mive.request import EditRequest, FrameRange
 from mive.server.errors import StoreError
 from mive.v1 import job_pb2
-
-Priority = Literal["interactive", "batch"]
-JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-
-PRIORITIES: Final[tuple[Priority, ...]] = ("interactive", "batch")
-"""In the order in which they are served."""
-
-FINISHED: Final[tuple[JobState, ...]] = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -47,7 +39,7 @@ class Submission:
 
     owner: str
     request: EditRequest
-    priority: Priority = "batch"
+    priority: Priority = USUAL_PRIORITY
     key: str | None = None
     deadline: float | None = None
     handles: Handles = Handles()

@@ -24,7 +24,7 @@ app = typer.Typer(
     name="mive-server",
     help="Render edits for clients: serve the contract mive.v1 until SIGTERM.",
     epilog="Every option can also stand in the file of --config, or in the environment as MIVE_SERVER__SECTION__NAME. "
-    "Flags come before the environment, and that before the file. docs/server.md lists them all.",
+    "Flags come before the environment, and that before the file. docs/reference/server.md lists them all.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

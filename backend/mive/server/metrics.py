@@ -24,9 +24,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from mive.errors import RequestError
+from mive.jobs import FINISHED, STATES
 from mive.server.address import Address
 from mive.server.errors import StoreError
-from mive.server.jobs import FINISHED, JobState, read_message
+from mive.server.jobs import read_message
 from mive.server.leases import WorkerState
 from mive.server.options import Folders
 from mive.server.store import JobStore
@@ -63,7 +64,11 @@ class Metrics:
         self.upload_bytes = Counter("mive_upload_bytes", "Bytes of uploads that arrived", registry=registry)
         self.calls = Counter("mive_calls", "Calls that ended", ["method", "code"], registry=registry)
         self.call_seconds = Histogram(
-            "mive_call_seconds", "How long calls took", ["method"], registry=registry, buckets=_CALL_BUCKETS
+            "mive_call_seconds",
+            "How long calls took in seconds; streams count until their end",
+            ["method"],
+            registry=registry,
+            buckets=_CALL_BUCKETS,
         )
         registry.register(_Jobs(store))
         registry.register(_Now(store, workers, folders))
@@ -77,10 +82,16 @@ class _Jobs(Collector):
         self._since = store.database.now()
         self._counted: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._ended = Counter("mive_jobs_ended", "Jobs that ended", ["outcome"], registry=None)
+        self._ended = Counter(
+            "mive_jobs_ended", "Jobs that ended as done, failed or cancelled", ["outcome"], registry=None
+        )
         self._frames = Counter("mive_frames_rendered", "Frames that finished jobs made", registry=None)
         self._seconds = Histogram(
-            "mive_stage_seconds", "Time a finished job spent", ["stage"], registry=None, buckets=_STAGE_BUCKETS
+            "mive_stage_seconds",
+            "Seconds of a finished job by stage (load, inversion, sampling and so on), and in total",
+            ["stage"],
+            registry=None,
+            buckets=_STAGE_BUCKETS,
         )
         for outcome in FINISHED:
             self._ended.labels(outcome)
@@ -134,10 +145,13 @@ class _Now(Collector):
 
     def collect(self) -> Iterator[Metric]:
         jobs = self._store.counts()
-        yield _gauge("mive_jobs", "Jobs in the store", "state", {state: jobs[state] for state in get_args(JobState)})
+        by_state: dict[str, int] = {state: jobs[state] for state in STATES}
+        yield _gauge("mive_jobs", "Jobs in the store now; queued is the length of the queue", "state", by_state)
         states = Count[str](status.state for status in self._workers.statuses())
-        yield _gauge("mive_workers", "Workers", "state", {state: states[state] for state in get_args(WorkerState)})
-        yield _gauge("mive_stored_bytes", "Size of what is stored", "kind", self._stored())
+        workers = {state: states[state] for state in get_args(WorkerState)}
+        yield _gauge("mive_workers", "Workers now: loading, ready, failed, draining or stopped", "state", workers)
+        what = "Bytes of uploads, inputs, checkpoints, results and inversions; at most a minute old"
+        yield _gauge("mive_stored_bytes", what, "kind", self._stored())
 
     def _stored(self) -> dict[str, int]:
         if time.monotonic() > self._measured + SIZE_SECONDS:

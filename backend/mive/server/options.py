@@ -10,7 +10,7 @@ from pydantic import Field
 from mive._validation import Model, Number
 from mive.server.logs import LogOptions
 from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
-from mive.settings import Count, EngineName
+from mive.settings import USUAL_ENGINE, Count, EngineName
 
 INVERSIONS_LIMIT: Final = 8 * 2**30
 """Bytes; as `mive.editing.inversions` has it, which needs torch."""
@@ -73,7 +73,7 @@ class WorkerOptions(Folders):
 
     name: str = Field(description="the worker's name; no two processes ever share one")
     device: str = Field(default="auto", description="the torch device")
-    engine: EngineName = Field(default="torch", description="what runs the models")
+    engine: EngineName = Field(default=USUAL_ENGINE, description="what runs the models")
     bundle: str | None = Field(default=None, description="the bundle to load before the first job")
     lease_seconds: Number = Field(default=15.0, gt=0, description="how long a silent worker keeps its job")
     drain_seconds: Number = Field(default=30.0, ge=0, description="how long a job may go on after SIGTERM")

@@ -14,27 +14,19 @@ from google.protobuf.message import DecodeError
 
 from mive.errors import RequestError
 from mive.media import timecode
-from mive.media.info import ClipInfo, ColourTags, Depth, Pixels
-from mive.media.raw import DTYPES
+from mive.media.info import ClipInfo, ColourTags, Pixels
+from mive.samples import BY_NAME, IN_MEMORY, INTEGERS, Depth, listed
 from mive.server.regions import Regions
 from mive.server.uploads import Uploads
 from mive.v1 import media_pb2
 from mive.wire.clip import rational_from_message
-from mive.wire.formats import LIMITS, FrameFormat, FrameLimits, PixelFormat, pixel_format_from_message, unpack
+from mive.wire.formats import LIMITS, FrameFormat, FrameLimits, pixel_format_from_message, unpack
 from mive.wire.raw_frames import check_raw_frames
 from mive.wire.runs import decode_runs
 from mive.wire.words import refuse_unknown
 
 RUNS_BYTES: Final = 16 << 20
 """Bytes of runs in one upload, which are taken apart in memory. Frames with more edges are smaller as they are."""
-
-_STORED: Final[dict[PixelFormat, tuple[Depth, int]]] = {
-    "u8": ("u8", 8),
-    "u16": ("u16", 16),
-    "half": ("f32", 16),
-    "float": ("f32", 32),
-}
-"""The depth in which samples are stored, and their bits before."""
 
 _ANY_RATE: Final = Fraction(24)
 _MOST_INT: Final = 2**31 - 1
@@ -110,8 +102,8 @@ class RawInputs:
             MiveError: as `clip`.
         """
         layout = self._check(message, (1,), at)
-        if ids and layout.pixel_format not in ("u8", "u16"):
-            raise _wrong(f"{at}.format.pixel_format", f"ids of the type {layout.pixel_format}", "U8 or U16")
+        if ids and BY_NAME[layout.pixel_format].is_float:
+            raise _wrong(f"{at}.format.pixel_format", f"ids of the type {layout.pixel_format}", listed(INTEGERS))
         return self._frames(owner, message, layout, _info(layout), claim, at)
 
     def runs(self, parts: Iterable[tuple[media_pb2.MatteRuns, str]], claim: Claimed) -> RawInput:
@@ -127,8 +119,8 @@ class RawInputs:
         rest = iter(parts)
         first, first_at = next(rest)
         decode_runs(first, limits=self._limits.frame, at=first_at)
-        depth, bits = _STORED[pixel_format_from_message(first.pixel_format, first_at)]
-        info = ClipInfo(Path(), first.width, first.height, 0, _ANY_RATE, depth, bits=bits)
+        sample = BY_NAME[pixel_format_from_message(first.pixel_format, first_at)]
+        info = ClipInfo(Path(), first.width, first.height, 0, _ANY_RATE, sample.depth, bits=sample.bits)
 
         def frames() -> Iterator[Pixels]:
             count = 0
@@ -200,7 +192,7 @@ class RawInputs:
 
 def _stored(frame: Pixels, depth: Depth) -> Pixels:
     """Without alpha, and in a type of MIVE's own."""
-    return (frame if frame.ndim == 2 else frame[..., :3]).astype(DTYPES[depth], copy=False)
+    return (frame if frame.ndim == 2 else frame[..., :3]).astype(IN_MEMORY[depth].dtype, copy=False)
 
 
 def _read_frames(paths: Iterable[Path], layout: FrameFormat) -> Iterator[Pixels]:
@@ -226,23 +218,23 @@ def _read_runs(path: Path, at: str) -> media_pb2.MatteRuns:
 def _info(
     layout: FrameFormat, *, rate: Fraction = _ANY_RATE, aspect: Fraction = Fraction(1), timecode: str | None = None
 ) -> ClipInfo:
-    depth, bits = _STORED[layout.pixel_format]
+    sample = BY_NAME[layout.pixel_format]
     return ClipInfo(
         Path(),
         layout.width,
         layout.height,
         0,
         rate,
-        depth,
+        sample.depth,
         colour=layout.colour or ColourTags(),
         timecode=timecode,
         pixel_aspect=aspect,
-        bits=bits,
+        bits=sample.bits,
     )
 
 
 def _frame_bytes(info: ClipInfo, channels: int) -> int:
-    return info.width * info.height * channels * DTYPES[info.depth].itemsize
+    return info.width * info.height * channels * IN_MEMORY[info.depth].dtype.itemsize
 
 
 def _ratio(message: media_pb2.Rational, at: str) -> Fraction:

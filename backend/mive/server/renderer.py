@@ -38,7 +38,7 @@ from mive.server.checkpoints import Checkpoints
 from mive.server.damage import damage_told
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
-from mive.settings import EngineName
+from mive.settings import USUAL_ENGINE, EngineName
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class EditRenderer:
         EngineError: the device is not there.
     """
 
-    def __init__(self, device: str, cache: InversionCache, engine: EngineName = "torch") -> None:
+    def __init__(self, device: str, cache: InversionCache, engine: EngineName = USUAL_ENGINE) -> None:
         self.device = choose_device(device)
         self.cache = cache
         self.engine: EngineName = engine

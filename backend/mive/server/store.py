@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mive.jobs import PRIORITIES, JobState
 from mive.request import EditRequest
 from mive.server.database import Clock, Database
 from mive.server.errors import JobNotFound, KeyReused, QueueFull
 from mive.server.events import add_event, end_job, queued
-from mive.server.jobs import PRIORITIES, Job, JobState, Submission, read_event, read_job
+from mive.server.jobs import Job, Submission, read_event, read_job
 from mive.server.leases import Leases
 from mive.v1 import job_pb2
 

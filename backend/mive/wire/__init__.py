@@ -10,6 +10,7 @@ Only :mod:`mive.wire.tls` reads files.
 :mod:`mive.wire.raw_frames`  declarations of frames in memory
 :mod:`mive.wire.runs`        mattes as runs of equal pixels
 :mod:`mive.wire.progress`    how far an edit is
+:mod:`mive.wire.jobs`        states and priorities of jobs
 :mod:`mive.wire.errors`      errors as ``google.rpc.Status`` and back
 :mod:`mive.wire.tls`         certificates and keys as gRPC's credentials
 ===========================  ===================================================================

@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from mive.errors import RequestError
-from mive.media.info import UNSPECIFIED, ClipInfo, ColourTags, Depth
+from mive.media.info import UNSPECIFIED, ClipInfo, ColourTags
+from mive.samples import IN_MEMORY, listed
 from mive.v1 import media_pb2
-from mive.wire.words import fill
+from mive.wire.words import PIXEL_FORMAT, fill, number_of
 
 _SCALARS = (
     "width", "height", "frames", "timecode", "has_audio", "variable_rate", "is_sequence", "bits", "first_number",
 )  # fmt: skip
-_FORMATS: dict[Depth, media_pb2.PixelFormat.ValueType] = {
-    "u8": media_pb2.PIXEL_FORMAT_U8,
-    "u16": media_pb2.PIXEL_FORMAT_U16,
-    "f32": media_pb2.PIXEL_FORMAT_FLOAT,
-}
-_DEPTHS: dict[int, Depth] = {int(number): depth for depth, number in _FORMATS.items()}
+_DEPTHS = {number_of(PIXEL_FORMAT, sample.name): depth for depth, sample in IN_MEMORY.items()}
 
 
 def clip_to_message(info: ClipInfo) -> media_pb2.ClipInfo:
@@ -30,14 +26,14 @@ def clip_to_message(info: ClipInfo) -> media_pb2.ClipInfo:
     """
     message = media_pb2.ClipInfo(
         rate=rational_to_message(info.rate),
-        depth=_FORMATS[info.depth],
         colour=colour_to_message(info.colour),
         pixel_aspect=rational_to_message(info.pixel_aspect),
         start=rational_to_message(info.start),
         pts=info.pts or (),
         chromaticities=info.chromaticities or (),
     )
-    fill(message, {"path": str(info.path), **{name: getattr(info, name) for name in _SCALARS}}, "clip")
+    named = {"path": str(info.path), "depth": IN_MEMORY[info.depth].name}
+    fill(message, {**named, **{name: getattr(info, name) for name in _SCALARS}}, "clip")
     if info.time_base is not None:
         message.time_base.CopyFrom(rational_to_message(info.time_base))
     try:
@@ -60,7 +56,7 @@ def clip_from_message(message: media_pb2.ClipInfo) -> ClipInfo:
     """
     scalars = {name: getattr(message, name) for name in _SCALARS if name != "timecode"}
     if message.depth not in _DEPTHS:
-        raise _wrong("depth", f"{message.depth} is no depth", "U8, U16 or FLOAT")
+        raise _wrong("depth", f"{message.depth} is no depth", listed(IN_MEMORY.values()))
     if not message.width or not message.height or not message.frames:
         raise _wrong("frames", "the clip is empty", "a width, a height and a number of frames of 1 or more")
     if len(message.chromaticities) not in (0, 8):

@@ -10,27 +10,17 @@ from numpy.typing import NDArray
 
 from mive.errors import RequestError
 from mive.media.info import ColourTags, Pixels
-from mive.media.paste import to_depth, to_float
+from mive.media.paste import to_depth
+from mive.samples import BY_NAME, SAMPLES, DType, PixelFormat, listed, sample_of
 from mive.v1 import media_pb2
 from mive.wire.clip import colour_from_message, colour_to_message
-from mive.wire.words import number_of, word_of
+from mive.wire.words import PIXEL_FORMAT, number_of, word_of
 
 Data = bytes | bytearray | memoryview
 """Bytes in one piece."""
 
-PixelFormat = Literal["u8", "u16", "half", "float"]
 RowOrder = Literal["top_down", "bottom_up"]
 
-DTYPES: Final[dict[PixelFormat, np.dtype[Any]]] = {
-    "u8": np.dtype("u1"),
-    "u16": np.dtype("<u2"),
-    "half": np.dtype("<f2"),
-    "float": np.dtype("<f4"),
-}
-"""Samples as they travel: little-endian."""
-
-_HALF_MAX = float(np.finfo(np.float16).max)
-_PIXEL_FORMAT = media_pb2.DESCRIPTOR.enum_types_by_name["PixelFormat"]
 _ROW_ORDER = media_pb2.DESCRIPTOR.enum_types_by_name["RowOrder"]
 
 
@@ -72,9 +62,14 @@ class FrameFormat:
     colour: ColourTags | None = None
 
     @property
+    def dtype(self) -> DType:
+        """Of a sample."""
+        return BY_NAME[self.pixel_format].dtype
+
+    @property
     def tight(self) -> int:
         """Bytes that the pixels of a row take."""
-        return self.width * self.channels * DTYPES[self.pixel_format].itemsize
+        return self.width * self.channels * self.dtype.itemsize
 
     @property
     def stride(self) -> int:
@@ -94,9 +89,8 @@ class FrameFormat:
 
 def format_of(frame: Pixels, *, colour: ColourTags | None = None, row_order: RowOrder = "top_down") -> FrameFormat:
     """The tight format of a frame ``[H, W]`` or ``[H, W, C]`` of uint8, uint16, float16 or float32."""
-    names = {dtype.newbyteorder("="): name for name, dtype in DTYPES.items()}
     channels = 1 if frame.ndim == 2 else frame.shape[2]
-    return FrameFormat(frame.shape[1], frame.shape[0], channels, names[frame.dtype], row_order, colour=colour)
+    return FrameFormat(frame.shape[1], frame.shape[0], channels, sample_of(frame.dtype).name, row_order, colour=colour)
 
 
 def format_to_message(frame: FrameFormat) -> media_pb2.FrameFormat:
@@ -132,7 +126,7 @@ def format_from_message(
         message.row_bytes,
         colour_from_message(message.colour) if message.HasField("colour") else None,
     )
-    if frame.stride < frame.tight or frame.stride % DTYPES[frame.pixel_format].itemsize:
+    if frame.stride < frame.tight or frame.stride % frame.dtype.itemsize:
         expected = f"0, or whole samples of {frame.tight} bytes or more"
         raise _wrong(at, "row_bytes", f"rows of {frame.row_bytes} bytes", expected)
     if frame.size > limits.frame_bytes:
@@ -153,20 +147,20 @@ def check_sides(width: int, height: int, limits: FrameLimits, at: str) -> None:
 
 def pixel_format_to_message(pixel_format: PixelFormat) -> media_pb2.PixelFormat.ValueType:
     """``"half"`` as ``PIXEL_FORMAT_HALF``."""
-    return media_pb2.PixelFormat.ValueType(number_of(_PIXEL_FORMAT, pixel_format))
+    return media_pb2.PixelFormat.ValueType(number_of(PIXEL_FORMAT, pixel_format))
 
 
 def pixel_format_from_message(number: int, at: str) -> PixelFormat:
     """``PIXEL_FORMAT_HALF`` as ``"half"``.
 
     Raises:
-        RequestError: it is none of the four.
+        RequestError: it is none of those that MIVE knows.
     """
-    word = word_of(_PIXEL_FORMAT, number)
-    for name in DTYPES:
+    word = word_of(PIXEL_FORMAT, number)
+    for name in BY_NAME:
         if name == word:
             return name
-    raise _wrong(at, "pixel_format", f"the pixel format is {word or 'not given'}", "U8, U16, HALF or FLOAT")
+    raise _wrong(at, "pixel_format", f"the pixel format is {word or 'not given'}", listed(SAMPLES))
 
 
 def row_order_from_message(number: int, at: str) -> RowOrder:
@@ -192,7 +186,7 @@ def pack(frame: Pixels, layout: FrameFormat) -> memoryview:
     Raises:
         RequestError: the frame is not of that size or type.
     """
-    dtype = DTYPES[layout.pixel_format]
+    dtype = layout.dtype
     if frame.shape != layout.shape or frame.dtype != dtype:
         raise RequestError(
             f"the frame is {_described(frame.shape, frame.dtype)}",
@@ -234,18 +228,19 @@ def to_pixel_format(frame: Pixels, pixel_format: PixelFormat) -> Pixels:
     Exact from 8 to 16 bits and back, and from either to float and back. Values beyond 0..1 are kept by half and float
     (half ends at ±65504) and clipped by the others, for which NaN is 0.
     """
-    if frame.dtype == DTYPES[pixel_format]:
+    sample = BY_NAME[pixel_format]
+    if frame.dtype == sample.dtype:
         return frame
-    if frame.dtype == np.float16:
-        frame = frame.astype(np.float32)
-    if pixel_format == "half":
-        return np.clip(to_float(frame), -_HALF_MAX, _HALF_MAX).astype(np.float16)
-    return to_depth(frame, "f32" if pixel_format == "float" else pixel_format)
+    converted = to_depth(frame, sample.depth)
+    if converted.dtype == sample.dtype:
+        return converted
+    ends = np.finfo(sample.dtype)
+    return np.clip(converted, ends.min, ends.max).astype(sample.dtype)
 
 
 def _view(buffer: NDArray[np.uint8], layout: FrameFormat) -> Pixels:
     """``buffer`` as the pixels of ``layout``, first row first."""
-    dtype = DTYPES[layout.pixel_format]
+    dtype = layout.dtype
     strides = (layout.stride, layout.channels * dtype.itemsize, dtype.itemsize)[: len(layout.shape)]
     return np.ndarray(layout.shape, dtype, buffer, strides=strides)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from mive.errors import RequestError
-from mive.request import EditRequest, FrameRange, Settings
+from mive.request import USUAL_BUNDLE, EditRequest, FrameRange, Settings
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.words import fill, joined, refuse_unknown, values_of
 
@@ -46,7 +46,7 @@ def request_to_message(
 
 
 def request_from_message(
-    message: edit_pb2.EditRequest, *, bundle: str = "tiny", name_source: NameSource | None = None
+    message: edit_pb2.EditRequest, *, bundle: str = USUAL_BUNDLE, name_source: NameSource | None = None
 ) -> EditRequest:
     """The request that a message holds.
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from mive.errors import RequestError
 from mive.media.info import Pixels
+from mive.samples import BY_NAME, INTEGERS, Sample, listed, white
 from mive.v1 import media_pb2
 from mive.wire.formats import (
-    DTYPES,
     LIMITS,
     FrameLimits,
     check_sides,
@@ -72,14 +72,14 @@ def decode_runs(message: media_pb2.MatteRuns, *, limits: FrameLimits = LIMITS, a
             one; nothing of the declared size is allocated before its runs are known to add up.
     """
     check_sides(message.width, message.height, limits, at)
-    name = pixel_format_from_message(message.pixel_format, at)
-    if name not in ("u8", "u16"):
-        raise _wrong(f"{at}.pixel_format", f"values are {name}", "U8 or U16")
+    sample = BY_NAME[pixel_format_from_message(message.pixel_format, at)]
+    if sample.is_float:
+        raise _wrong(f"{at}.pixel_format", f"values are {sample.name}", listed(INTEGERS))
     if not message.frames:
         raise _wrong(f"{at}.frames", "there are no frames", "1 or more")
-    if message.width * message.height * DTYPES[name].itemsize > limits.frame_bytes:
+    if message.width * message.height * sample.dtype.itemsize > limits.frame_bytes:
         raise _wrong(f"{at}.width", "the frames are too large", f"at most {limits.frame_bytes} bytes")
-    return (_decode(message, index, name, f"{at}.frames[{index}]") for index in range(len(message.frames)))
+    return (_decode(message, index, sample, f"{at}.frames[{index}]") for index in range(len(message.frames)))
 
 
 def _encode(frame: Pixels) -> media_pb2.RunFrame:
@@ -89,8 +89,7 @@ def _encode(frame: Pixels) -> media_pb2.RunFrame:
     return media_pb2.RunFrame(lengths=lengths.tolist(), values=flat[starts].tolist())
 
 
-def _decode(message: media_pb2.MatteRuns, index: int, name: str, at: str) -> Pixels:
-    dtype = DTYPES["u8" if name == "u8" else "u16"]
+def _decode(message: media_pb2.MatteRuns, index: int, sample: Sample, at: str) -> Pixels:
     frame, pixels = message.frames[index], message.width * message.height
     if len(frame.lengths) != len(frame.values):
         what = f"there are {len(frame.lengths)} lengths and {len(frame.values)} values"
@@ -101,9 +100,9 @@ def _decode(message: media_pb2.MatteRuns, index: int, name: str, at: str) -> Pix
         raise _wrong(
             f"{at}.lengths", f"the runs make up {int(lengths.sum())} pixels", f"{pixels}, in runs of 1 or more"
         )
-    if values.max() > np.iinfo(dtype).max:
-        raise _wrong(f"{at}.values", f"a value of {int(values.max())}", f"at most {np.iinfo(dtype).max}")
-    return np.repeat(values.astype(dtype), lengths).reshape(message.height, message.width)
+    if values.max() > (most := white(sample.dtype)):
+        raise _wrong(f"{at}.values", f"a value of {int(values.max())}", f"at most {most}")
+    return np.repeat(values.astype(sample.dtype), lengths).reshape(message.height, message.width)
 
 
 def _wrong(field: str, what: str, expected: str) -> RequestError:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from mive.errors import RequestError
+from mive.v1 import media_pb2
 
 EnumDescriptor = Any
 """Protobuf's implementations have one each, without a type in common."""
 
+PIXEL_FORMAT: EnumDescriptor = media_pb2.DESCRIPTOR.enum_types_by_name["PixelFormat"]
 _UNSPECIFIED = "UNSPECIFIED"
+_Word = TypeVar("_Word", bound=str)
 
 
 def word_of(kind: EnumDescriptor, number: int) -> str | None:
@@ -25,6 +28,12 @@ def word_of(kind: EnumDescriptor, number: int) -> str | None:
         return None
     value = kind.values_by_number.get(number)
     return f"value {number}" if value is None else value.name.removeprefix(_prefix(kind)).lower()
+
+
+def known_word(kind: EnumDescriptor, number: int, words: Iterable[_Word]) -> _Word | None:
+    """The one of ``words`` that an enum value stands for, if any."""
+    found = word_of(kind, number)
+    return next((word for word in words if word == found), None)
 
 
 def number_of(kind: EnumDescriptor, word: str) -> int:

@@ -1,5 +1,6 @@
 #include "describe.h"
 
+#include "images.h"
 #include "instance.h"
 
 namespace mive {
@@ -33,9 +34,8 @@ OfxStatus describe(OfxImageEffectHandle effect) {
             "Edits several things in a shot, each by its own words, and leaves every other pixel alone.");
   props.set(kOfxImageEffectPropSupportedContexts, kOfxImageEffectContextFilter, 0);
   props.set(kOfxImageEffectPropSupportedContexts, kOfxImageEffectContextGeneral, 1);
-  props.set(kOfxImageEffectPropSupportedPixelDepths, kOfxBitDepthFloat, 0);
-  props.set(kOfxImageEffectPropSupportedPixelDepths, kOfxBitDepthShort, 1);
-  props.set(kOfxImageEffectPropSupportedPixelDepths, kOfxBitDepthByte, 2);
+  int depths = 0;
+  for (const DepthNames& names : kDepths) props.set(kOfxImageEffectPropSupportedPixelDepths, names.host, depths++);
   props.set(kOfxImageEffectPluginPropSingleInstance, 0);
   props.set(kOfxImageEffectPluginPropHostFrameThreading, 0);
   props.set(kOfxImageEffectPluginRenderThreadSafety,

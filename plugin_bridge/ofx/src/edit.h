@@ -14,10 +14,9 @@ enum class OnMiss { pass_through, wait };
 
 // The effect's parameters as the host holds them.
 struct Parameters {
-  std::string captions, mattes, media, frame_range, server, token;
+  std::string captions, mattes, media, frame_range, server, token, preset;
   Mode mode = Mode::playback;
   OnMiss on_miss = OnMiss::pass_through;
-  std::string preset = "standard";
   int seed = 0;
   double strength = 1;
 };

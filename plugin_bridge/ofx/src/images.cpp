@@ -1,6 +1,8 @@
 #include "images.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <utility>
 
 namespace mive {
@@ -9,8 +11,6 @@ namespace {
 constexpr int kMaxSide = 32768;
 
 std::optional<Format> format_of(const Props& image, const OfxRectI& bounds) {
-  static constexpr std::pair<const char*, Depth> kDepths[] = {
-      {kOfxBitDepthByte, Depth::byte}, {kOfxBitDepthShort, Depth::word}, {kOfxBitDepthFloat, Depth::real}};
   static constexpr std::pair<const char*, int> kComponents[] = {
       {kOfxImageComponentRGBA, 4}, {kOfxImageComponentRGB, 3}, {kOfxImageComponentAlpha, 1}};
   Format format;
@@ -20,9 +20,9 @@ std::optional<Format> format_of(const Props& image, const OfxRectI& bounds) {
     if (components == name) format.channels = channels;
   }
   bool known = false;
-  for (const auto& [name, value] : kDepths) {
-    if (depth != name) continue;
-    format.depth = value;
+  for (const DepthNames& names : kDepths) {
+    if (depth != names.host) continue;
+    format.depth = names.depth;
     known = true;
   }
   const long long width = static_cast<long long>(bounds.x2) - bounds.x1;
@@ -42,8 +42,9 @@ OfxImageClipHandle connected_clip(OfxImageEffectHandle effect, const char* name)
 
 std::string Format::text() const {
   const char* components = channels == 4 ? ":rgba" : channels == 3 ? ":rgb" : ":alpha";
-  const char* samples = depth == Depth::byte ? ":byte" : depth == Depth::word ? ":short" : ":float";
-  return std::to_string(width) + "x" + std::to_string(height) + components + samples;
+  const auto names = std::find_if(std::begin(kDepths), std::end(kDepths),
+                                  [this](const DepthNames& known) { return known.depth == depth; });
+  return std::to_string(width) + "x" + std::to_string(height) + components + ":" + names->text;
 }
 
 std::optional<Image> Image::fetch(OfxImageEffectHandle effect, const char* clip, OfxTime time) {

@@ -11,6 +11,15 @@ namespace mive {
 
 enum class Depth { byte = 1, word = 2, real = 4 };  // bytes of a sample; real is 32-bit float
 
+struct DepthNames {
+  Depth depth;
+  const char* host;  // in OpenFX
+  const char* text;  // in an image's format, as of the bridge
+};
+inline constexpr DepthNames kDepths[] = {{Depth::real, kOfxBitDepthFloat, "float"},  // those that are wanted first
+                                         {Depth::word, kOfxBitDepthShort, "short"},
+                                         {Depth::byte, kOfxBitDepthByte, "byte"}};
+
 // Pixels without padding, top row first: how images lie in shared memory.
 struct Format {
   int width = 0, height = 0;

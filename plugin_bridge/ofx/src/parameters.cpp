@@ -3,11 +3,12 @@
 #include <climits>
 #include <iterator>
 
+#include "presets.h"
+
 namespace mive {
 namespace {
 
 constexpr char kStatusParam[] = "status";
-constexpr const char* kPresets[] = {"draft", "standard", "paper"};
 
 OfxParamSetHandle parameter_set(OfxImageEffectHandle effect) {
   OfxParamSetHandle set = nullptr;
@@ -62,8 +63,8 @@ void define_edit(const Definer& definer) {
                "current one. Empty: the clip itself.");
   definer.text("frameRange", "Frame range", kOfxParamStringIsSingleLine,
                "The frames to edit, such as 0-99. Empty: the whole clip.");
-  static constexpr const char* kPresetLabels[] = {"Draft", "Standard", "Paper"};
-  definer.choice("preset", "Preset", kPresetLabels, 1, "How much care is taken. Draft is for trying captions.");
+  definer.choice("preset", "Preset", kPresetLabels, kUsualPreset,
+                 "How much care is taken. Draft is for trying captions.");
   const Props seed = definer.define(kOfxParamTypeInteger, "seed", "Seed", "Another seed gives another try.");
   seed.set(kOfxParamPropDefault, 0);
   seed.set(kOfxParamPropMin, 0);
@@ -144,8 +145,9 @@ Parameters read_parameters(OfxImageEffectHandle effect) {
   const int mode = number_value(set, "mode", static_cast<int>(read.mode));
   read.mode = mode == 0 ? Mode::analyse : mode == 2 ? Mode::off : Mode::playback;
   read.on_miss = number_value(set, "onMiss", 0) == 1 ? OnMiss::wait : OnMiss::pass_through;
-  const int preset = number_value(set, "preset", 1);
-  if (preset >= 0 && preset < static_cast<int>(std::size(kPresets))) read.preset = kPresets[preset];
+  const int preset = number_value(set, "preset", kUsualPreset);
+  const bool known = preset >= 0 && preset < static_cast<int>(std::size(kPresets));
+  read.preset = kPresets[known ? preset : kUsualPreset];
   return read;
 }
 

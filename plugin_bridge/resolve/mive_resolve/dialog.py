@@ -6,9 +6,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from mive_resolve.form import PRESETS, Form, default_folder
+from mive_resolve.form import Form, default_folder
 from mive_resolve.refusal import Refusal
-from mive_resolve.session import Session
+from mive_resolve.session import Installed, Session
 from mive_resolve.shot import Shot
 
 _WINDOW = "MiveWindow"
@@ -60,18 +60,19 @@ class Dialog:
         bmd: the module that Resolve gives its scripts.
     """
 
-    def __init__(self, fusion: Any, bmd: Any, session: Session, shot: Shot) -> None:
+    def __init__(self, fusion: Any, bmd: Any, session: Session, shot: Shot, installed: Installed) -> None:
         self._fusion = fusion
         self._session = session
+        self._presets = installed.presets
         self._dispatcher = dispatcher_of(fusion, bmd)
         ui = fusion.UIManager
         self._window = self._dispatcher.AddWindow(
             {"ID": _WINDOW, "WindowTitle": "MIVE", "Geometry": [300, 200, 620, 460]}, [_layout(ui, shot)]
         )
         self._items = self._window.GetItems()
-        for preset in PRESETS:
+        for preset in self._presets:
             self._items["Preset"].AddItem(preset)
-        self._items["Preset"].CurrentIndex = PRESETS.index("standard")
+        self._items["Preset"].CurrentIndex = self._presets.index(installed.usual)
         # A timer's events come to the dispatcher, not to the window.
         self._timer = ui.Timer({"ID": "Tick", "Interval": _INTERVAL})
         self._connect()
@@ -104,7 +105,7 @@ class Dialog:
         return Form(
             captions=str(items["Captions"].PlainText or ""),
             mattes=texts["Mattes"],
-            preset=PRESETS[int(items["Preset"].CurrentIndex)],
+            preset=self._presets[int(items["Preset"].CurrentIndex)],
             seed=texts["Seed"],
             strength=texts["Strength"],
             server=texts["Server"],

@@ -11,7 +11,6 @@ from mive_resolve.captions import parse_captions
 from mive_resolve.refusal import Refusal
 from mive_resolve.shot import Shot
 
-PRESETS = ("draft", "standard", "paper")
 _HIGHEST_SEED = 2**31 - 1
 _HIGHEST_STRENGTH = 100
 _DIGITS = frozenset("#%@$")

@@ -7,7 +7,7 @@ from typing import Any
 
 from mive_resolve.dialog import Dialog, show_message
 from mive_resolve.refusal import Refusal
-from mive_resolve.session import Session, load_program
+from mive_resolve.session import Session, load_installed
 from mive_resolve.shot import find_shot
 
 
@@ -26,9 +26,9 @@ def main(resolve: Any, bmd: Any, folder: str) -> None:
         return
     fusion = resolve.Fusion()
     try:
-        program = load_program(Path(folder))
+        installed = load_installed(Path(folder))
         found = find_shot(resolve)
-        Dialog(fusion, bmd, Session(resolve, found, program), found.shot).run()
+        Dialog(fusion, bmd, Session(resolve, found, installed.mive), found.shot, installed).run()
     except Refusal as refusal:
         print(refusal)
         try:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mive_resolve.form import Form, arguments, output, read_form
-from mive_resolve.job import Job, Rendered
 from mive_resolve.place import place
+from mive_resolve.process import Rendered, RenderProcess
 from mive_resolve.refusal import Refusal
 from mive_resolve.shot import Found
 
 if TYPE_CHECKING:
     from fusionscript import Resolve
+
+
+class Installed(NamedTuple):
+    """What ``mive plugin install --resolve`` wrote down.
+
+    Attributes:
+        mive: the program's path.
+        presets: their names, as the program takes them.
+        usual: the preset that is chosen at first.
+    """
+
+    mive: str
+    presets: tuple[str, ...]
+    usual: str
 
 
 class Session:
@@ -27,12 +41,12 @@ class Session:
         self._resolve = resolve
         self._found = found
         self._program = program
-        self._job: Job | None = None
+        self._process: RenderProcess | None = None
 
     @property
     def running(self) -> bool:
         """Whether a render is under way."""
-        return self._job is not None
+        return self._process is not None
 
     def problem(self, form: Form) -> str:
         """What is wrong with the fields; empty where they can be rendered."""
@@ -50,18 +64,18 @@ class Session:
         """
         edit = read_form(form)
         out = output(edit.folder, self._found.shot)
-        self._job = Job([self._program, *arguments(edit, self._found.shot, out)])
+        self._process = RenderProcess([self._program, *arguments(edit, self._found.shot, out)])
 
     def cancel(self) -> None:
         """Stops the render that is under way."""
-        if self._job is not None:
-            self._job.cancel()
+        if self._process is not None:
+            self._process.cancel()
 
     def close(self) -> None:
         """Stops the render that is under way, and forgets it."""
-        if self._job is not None:
-            self._job.abandon()
-            self._job = None
+        if self._process is not None:
+            self._process.abandon()
+            self._process = None
 
     def step(self) -> str:
         """What to tell the user now; to be called now and then while :attr:`running`.
@@ -69,16 +83,16 @@ class Session:
         Raises:
             Refusal: the render failed or was cancelled, or Resolve did not take its result.
         """
-        assert self._job is not None
-        job = self._job
+        assert self._process is not None
+        process = self._process
         try:
-            rendered = job.poll()
+            rendered = process.poll()
         except Refusal:
-            self._job = None
+            self._process = None
             raise
         if rendered is None:
-            return "Cancelling" if job.cancelled else job.progress
-        self._job = None
+            return "Cancelling" if process.cancelled else process.progress
+        self._process = None
         return self._finish(rendered)
 
     def _finish(self, rendered: Rendered) -> str:
@@ -101,13 +115,14 @@ class Session:
         return "\n".join([f"Done: {rendered.out}", *(f"Warning: {text}" for text in warnings)])
 
 
-def load_program(folder: Path) -> str:
-    """The path of ``mive``, as ``mive plugin install --resolve`` wrote it down.
+def load_installed(folder: Path) -> Installed:
+    """What stands in the folder's ``mive.json``.
 
     Raises:
-        Refusal: it did not.
+        Refusal: there is none, or something is missing in it.
     """
     try:
-        return str(json.loads((folder / "mive.json").read_text(encoding="utf-8"))["mive"])
+        read = json.loads((folder / "mive.json").read_text(encoding="utf-8"))
+        return Installed(str(read["mive"]), tuple(map(str, read["presets"])), str(read["usual"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refusal(f"{folder} does not say where mive is", 'Run "mive plugin install --resolve"') from error

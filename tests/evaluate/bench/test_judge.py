@@ -19,7 +19,7 @@ from mive.evaluate.metrics import gather
 from mive.evaluate.metrics.embed import ClipEmbedder
 from mive.evaluate.metrics.files import load_judge, score_files
 from mive.evaluate.toyworld import Renderer, random_scene
-from mive.evaluate.training.scenes import HELD_OUT_SEEDS
+from mive.evaluate.training.rendering import HELD_OUT_SEEDS
 from mive.networks.bundle_files import BUNDLES_FOLDER
 
 TINY = BUNDLES_FOLDER / "tiny"

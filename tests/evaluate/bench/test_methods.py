@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pytest
 
 from mive.editing.samplers import make_plan
@@ -11,7 +9,7 @@ from mive.errors import RequestError
 from mive.evaluate.bench.methods import METHODS, choose
 from mive.plans import Nps
 from mive.request import PLAN_NAMES, Settings
-from mive.settings import Preset
+from mive.settings import PRESETS, Preset
 
 SIZE = {"model_size": 192}
 
@@ -32,7 +30,7 @@ def test_no_two_methods_are_the_same() -> None:
     assert len(set(settings)) == len(settings)
 
 
-@pytest.mark.parametrize("preset", get_args(Preset))
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", [method.name for method in METHODS])
 def test_every_method_has_a_plan_at_every_preset(name: str, preset: Preset) -> None:
     plan = plan_of(name, preset)

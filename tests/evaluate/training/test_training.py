@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,19 @@ from mive.evaluate.toyworld import COLOURS, GROUNDS, PATTERNS, SHAPES, WORDS, de
 from mive.evaluate.training.clip import pairs
 from mive.evaluate.training.denoiser import Generator, unet
 from mive.evaluate.training.loop import Recipe, train
-from mive.evaluate.training.rendering import open_arrays, render, rendering
-from mive.evaluate.training.scenes import GENERATOR_SEEDS, HELD_OUT_SEEDS, SCORER_SEEDS, Scenes, boxes, crop, look
+from mive.evaluate.training.rendering import (
+    GENERATOR_SEEDS,
+    HELD_OUT_SEEDS,
+    SCORER_SEEDS,
+    open_arrays,
+    render,
+    rendering,
+)
+from mive.evaluate.training.scenes import Scenes, boxes, crop, look
 from mive.evaluate.training.sink import Sink, make_start_token_a_sink
 from mive.evaluate.training.text import LENGTH, write_tokenizer
 from mive.evaluate.training.vae import network, normalise_latents
+from mive.evaluate.training.weights import Average, Weights
 from mive.evaluate.training.words import Words, shuffled
 
 CPU = torch.device("cpu")
@@ -157,10 +166,10 @@ def test_training_resumes_where_it_was_stopped(tmp_path: Path) -> None:
         def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
             if step == steps:
                 raise KeyboardInterrupt
-            return (torch.randn(8, 4, generator=generator),)
+            return (torch.randn(8, 4, generator=generator).to(net.weight.dtype),)
 
         def loss(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            return (net(x) - x.flip(-1)).square().mean(), {}
+            return (net(x) - x.flip(-1)).square().mean().float(), {}
 
         recipe = Recipe("linear", 40, 1e-2, warm_up=5, every=10)
         if steps < 40:
@@ -177,27 +186,67 @@ def test_training_resumes_where_it_was_stopped(tmp_path: Path) -> None:
     assert torch.equal(whole, fit(model(), 40, tmp_path / "parts"))
 
 
-def test_the_start_token_begins_as_a_sink_and_its_mass_is_what_the_network_computes() -> None:
-    from mive.networks.unet.frames import FrameInputs
-    from mive.networks.unet.inflation import inflate, measure_start_token
+def test_masters_keep_what_bfloat16_cannot() -> None:
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(module.weight)
+    weights = Weights(module, torch.bfloat16)
+    average = Average(weights, 0.5)
+    assert module.weight.dtype == torch.bfloat16
+    for step in range(64):
+        weights.forget_gradients()
+        module(torch.ones(1, 1, dtype=torch.bfloat16)).sum().backward()
+        weights.take_gradients()
+        with torch.no_grad():
+            weights.masters[0] -= 1e-3 * weights.masters[0].grad
+        weights.give()
+        average.update(step)
+    assert weights.state()["weight"].item() == pytest.approx(1 - 64e-3, abs=1e-4)
+    assert module.weight.item() == pytest.approx(1 - 64e-3, abs=4e-3)
+    assert average.state()["weight"].item() == pytest.approx(1 - 63e-3, abs=2e-3)
 
+
+def test_averaged_weights_are_kept_with_every_checkpoint_and_left_in_the_module(tmp_path: Path) -> None:
+    net, kept = nn.Linear(4, 4), list[dict[str, Tensor]]()
+
+    def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
+        return (torch.randn(8, 4, generator=generator).to(net.weight.dtype),)
+
+    def loss(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return (net(x) - x.flip(-1)).square().mean().float(), {}
+
+    recipe = Recipe("linear", 20, 1e-2, warm_up=5, save_every=0)
+    train(net, draw, loss, recipe, tmp_path, lambda average: kept.append({k: v.clone() for k, v in average.items()}))
+    assert len(kept) == 21
+    assert net.weight.dtype == torch.float32
+    assert torch.equal(net.weight, kept[-1]["weight"])
+    assert not torch.equal(kept[0]["weight"], kept[-1]["weight"])
+
+
+def test_the_start_token_begins_as_a_sink_and_its_mass_is_what_the_network_computes() -> None:
     torch.manual_seed(0)
     network = unet().eval()
     states = torch.randn(3, 77, 128)
     states[:, 0] = states[0, 0]
     make_start_token_a_sink(network, states, 0.75)
     z, t = torch.randn(1, 16, 16, 16), torch.tensor(500)
+    measured: list[float] = []
+
+    def measure(attention: Any, inputs: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        q, k = attention.to_q(inputs[0]), attention.to_k(named["encoder_hidden_states"])
+        rows = attention.get_attention_scores(*map(attention.head_to_batch_dim, (q, k)))
+        measured.append(float(rows[..., 0].mean()))
+
+    for name, module in network.named_modules():
+        if name.endswith("attn2"):
+            module.register_forward_pre_hook(measure, with_kwargs=True)
     sink = Sink(network, 0.9)
     with torch.no_grad():
         network(z, t, states[:1])
     penalty, mass = sink.read()
     sink.remove()
-    with torch.no_grad():
-        context = inflate(network)
-        measured = measure_start_token(context, FrameInputs(), lambda: network(z, t, states[:1]))
     assert len(measured) > 5
-    assert 0.6 < np.mean([layer.mean for layer in measured]) < 0.9
-    assert mass.item() == pytest.approx(np.mean([layer.mean for layer in measured]), abs=0.03)
+    assert 0.6 < np.mean(measured) < 0.9
+    assert mass.item() == pytest.approx(np.mean(measured), abs=0.03)
     assert 0 < penalty < 0.1
 
 

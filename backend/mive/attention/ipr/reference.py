@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from mive.attention.modulation import CrossAttention, Kernels, Modulation
 from mive.attention.roles import TokenRoles
-
-LambdaSMode = Literal["literal", "bounded"]
+from mive.settings import LAMBDA_S, LambdaS
 
 
 @dataclass(frozen=True)
-class IprStrength:
+class IprStrength(Modulation):
     """How far IPR moves probability at one sampling step, per item of a batch.
 
     Args:
@@ -28,7 +27,17 @@ class IprStrength:
     t_ratio: Tensor
     warm_up: Tensor
     lambda_r: Tensor
-    mode: LambdaSMode = "literal"
+    mode: LambdaS = LAMBDA_S
+
+    name = "ipr"
+
+    def cross_attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, roles: TokenRoles, /) -> Tensor:
+        """See `ipr_attention`."""
+        return ipr_attention(q, k, v, mask, roles, self)
+
+    def fused(self, kernels: Kernels) -> CrossAttention:
+        """IPR's kernel."""
+        return lambda q, k, v, mask, roles: kernels.ipr_attention(q, k, v, mask, roles, self)
 
     def rows(self, index: Tensor) -> IprStrength:
         """The strength of the items in ``index`` (int64), in that order; items may repeat."""
@@ -50,9 +59,9 @@ class IprStrength:
 def ipr_strength(
     s: int,
     T: int,
-    lambda_: float | Sequence[float] = 0.4,
-    lambda_r: float | Sequence[float] = 0.6,
-    mode: LambdaSMode = "literal",
+    lambda_: float | Sequence[float],
+    lambda_r: float | Sequence[float],
+    mode: LambdaS = LAMBDA_S,
 ) -> IprStrength:
     """The strength of IPR at step ``s`` of ``T``, s = 0 being the noisiest (MIVE section 3.3).
 

@@ -15,7 +15,7 @@ from mive.evaluate.bench.suite import CLIP_FILE, SUITE_FILE, ClipDescription, Su
 from mive.evaluate.bench.tables import GROUPS
 from mive.evaluate.toyworld import COLOURS, PATTERNS, Renderer, Scene, describe, random_scene, sentence
 from mive.evaluate.toyworld.clip import write_clip
-from mive.evaluate.training.scenes import HELD_OUT_SEEDS, SIZE
+from mive.evaluate.training.rendering import HELD_OUT_SEEDS, SIZE
 from mive.request import FrameRange
 
 CLIPS: Final = 200

@@ -14,8 +14,8 @@ from mive.media import open_clip, open_mattes
 from mive.networks.bundle import load_scorer
 from mive.networks.bundle_files import BUNDLES_FOLDER, BundleConfig, read_json
 from mive.networks.bundle_hub import HUB_ID, download
-from mive.request import FrameRange, Instance
-from mive.settings import MatteFit
+from mive.request import USUAL_BUNDLE, FrameRange, Instance
+from mive.settings import MATTE_FIT, MatteFit
 
 
 def load_judge(name: str | Path) -> ClipEmbedder:
@@ -56,8 +56,8 @@ def score_files(
     instances: Sequence[Instance],
     *,
     frames: FrameRange | None = None,
-    bundle: str = "tiny",
-    matte_fit: MatteFit = "exact",
+    bundle: str = USUAL_BUNDLE,
+    matte_fit: MatteFit = MATTE_FIT,
     global_caption: str = "",
     global_source_caption: str = "",
     judge: Embedder | None = None,

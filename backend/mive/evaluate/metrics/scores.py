@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from mive.evaluate.metrics.vectors import Vectors
 from mive.media.info import Pixels
+from mive.samples import white
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -150,8 +151,7 @@ def bp(source: Pixels, edited: Pixels, background: Flags) -> float | None:
 
 
 def _codes(pixels: Pixels) -> npt.NDArray[np.float32]:
-    peak = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
-    return pixels.astype(np.float32) * np.float32(255 / peak)
+    return pixels.astype(np.float32) * np.float32(255 / white(pixels.dtype))
 
 
 def _similarity(left: Vectors, right: Vectors) -> Values:

@@ -1,1 +1,1 @@
-"""Training of the `tiny` bundle from nothing: ``python -m mive.evaluate.training all --work DIR``."""
+"""Training of the `tiny` bundle from nothing: ``python -m mive.evaluate.training --work DIR``."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
 from mive.evaluate.training.loop import Recipe, train
-from mive.evaluate.training.precision import mixed
+from mive.evaluate.training.precision import training_dtype
 from mive.evaluate.training.rendering import THINGS
 from mive.evaluate.training.scenes import SIZE, Scenes, as_pixels, boxes, draw_index, look, uniform
 from mive.evaluate.training.text import LENGTH
@@ -104,21 +104,20 @@ def train_clip(
     """Train one pair of towers; equal captions within a batch count as positives of each other."""
     torch.manual_seed(len(name))
     words = Words(tokenizer, scenes.device)
-    model = network(tokenizer).to(scenes.device)
+    model, dtype = network(tokenizer).to(scenes.device), training_dtype(scenes.device)
 
     def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
         if step % 20 == 0:
             scenes.refresh()
         views, captions = pairs(scenes, words, batch, generator)
-        return disturbed(views, generator), captions[:, :SAID]
+        return disturbed(views, generator).to(dtype), captions[:, :SAID]
 
     def loss(views: Tensor, ids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        with mixed(scenes.device):
-            text = model.text_model(input_ids=ids)
-            said = model.text_projection(text.pooler_output)
-            shown = model.visual_projection(model.vision_model(pixel_values=views).pooler_output)
+        text = model.text_model(input_ids=ids)
+        said = model.text_projection(text.pooler_output)
+        shown = model.visual_projection(model.vision_model(pixel_values=views).pooler_output)
         said, shown = F.normalize(said.float(), dim=-1), F.normalize(shown.float(), dim=-1)
-        logits = model.logit_scale.exp().clamp(max=100) * shown @ said.T
+        logits = model.logit_scale.float().exp().clamp(max=100) * shown @ said.T
         same = (ids[:, None] == ids[None]).all(-1).float()
         target = same / same.sum(1, keepdim=True)
         contrast = 0.5 * (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target))
@@ -127,4 +126,5 @@ def train_clip(
         return contrast + 0.3 * overlap, {"hits": hits, "overlap": overlap}
 
     recipe = Recipe(name, 1_000_000, 1e-3, seconds, weight_decay=0.05, ema=0.99, seed=len(name), every=50)
-    return train(model, draw, loss, recipe, work)
+    train(model, draw, loss, recipe, work)
+    return model

@@ -6,6 +6,7 @@ caption of its own. Most steps train on crops of 16 × 16 latents, the last ones
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer, DPTForDepthEstimation
 
-from mive.evaluate.training.loop import Recipe, train
-from mive.evaluate.training.precision import mixed
+from mive.evaluate.training.loop import Keep, Recipe, train
+from mive.evaluate.training.precision import mixed, training_dtype
 from mive.evaluate.training.rendering import THINGS
 from mive.evaluate.training.scenes import SIZE, Scenes, as_pixels, crop, draw_index, uniform
 from mive.evaluate.training.sink import Sink, make_start_token_a_sink
@@ -170,43 +171,43 @@ def noised(z: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tenso
     return signal * z + spread * noise, signal * noise - spread * z, t
 
 
-def velocity_loss(model: nn.Module, batch: Batch, text: Tensor, controlled: int, generator: torch.Generator) -> Tensor:
-    """Weighted squared error of the v-prediction, with the first ``controlled`` items under control."""
-    noisy, velocity, t = noised(batch.z, generator)
-    return weighted_error(model, noisy, t, text, batch.hint[:controlled], velocity, batch.weight)
-
-
 def weighted_error(
-    model: nn.Module, noisy: Tensor, t: Tensor, text: Tensor, hint: Tensor, velocity: Tensor, weight: Tensor
+    model: Generator, noisy: Tensor, t: Tensor, text: Tensor, hint: Tensor, velocity: Tensor, weight: Tensor
 ) -> Tensor:
-    with mixed(noisy.device):
-        last = torch.channels_last
-        got = model(noisy.contiguous(memory_format=last), t, text, hint.expand(-1, 3, -1, -1))
+    """Weighted squared error of the v-prediction, the first ``len(hint)`` items under control."""
+    got = model(noisy.contiguous(memory_format=torch.channels_last), t, text, hint.expand(-1, 3, -1, -1))
     value: Tensor = (weight * (got.float() - velocity) ** 2).mean() / weight.mean()
     return value
 
 
-def train_denoiser(
-    latents: Latents, tokenizer: CLIPTokenizer, text: CLIPTextModel, work: Path, seconds: float, phases: Phases
-) -> Generator:
-    """Train both networks on v-prediction; a third of each batch without control: inversion needs a model too."""
+def new_generator(tokenizer: CLIPTokenizer, text: CLIPTextModel, channels: int) -> Generator:
+    """An untrained one, on the text encoder's device, its start token a sink."""
     torch.manual_seed(4)
-    device = latents.scenes.device
-    words = Words(tokenizer, device)
-    text = text.to(device).eval()
-
-    @torch.no_grad()
-    def embed(ids: Tensor) -> Tensor:
-        with mixed(device):
-            states: Tensor = text(ids).last_hidden_state.float()
-        return states
-
-    model: Generator = Generator(latents.z.shape[1]).to(device)
+    model: Generator = Generator(channels).to(text.device)
     examples = ["a red ball", "a blue striped cube and a green cup", ""]
-    padded = tokenizer(examples, padding="max_length", return_tensors="pt")["input_ids"].to(device)
+    padded = tokenizer(examples, padding="max_length", return_tensors="pt")["input_ids"].to(text.device)
+    with torch.no_grad():
+        states = text(padded).last_hidden_state
     for part in (model.unet, model.control):
-        make_start_token_a_sink(part, embed(padded), 0.75)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        make_start_token_a_sink(part, states, 0.75)
+    return model
+
+
+def train_denoiser(
+    model: Generator,
+    latents: Latents,
+    tokenizer: CLIPTokenizer,
+    text: CLIPTextModel,
+    recipe: Recipe,
+    phases: Phases,
+    work: Path,
+    keep: Keep | None = None,
+) -> None:
+    """Train both networks on v-prediction; a third of each batch without control: inversion needs a model too."""
+    device = latents.scenes.device
+    dtype, words = training_dtype(device), Words(tokenizer, device)
+    reader = deepcopy(text).to(device, dtype).eval()
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     sink = Sink(model.unet, SINK_MASS)
     latents.refresh(at_most=latents.scenes.room // 4)
 
@@ -216,13 +217,15 @@ def train_denoiser(
         count, cells = (phases.wholes, 24) if progress > phases.wholes_from else (phases.crops, 16)
         batch = draw(latents, words, count, cells, generator)
         noisy, velocity, t = noised(batch.z, generator)
-        return noisy, t, batch.captions, batch.hint[: max(1, 2 * count // 3)], velocity, batch.weight
+        hint = batch.hint[: max(1, 2 * count // 3)]
+        return noisy.to(dtype), t, batch.captions, hint.to(dtype), velocity, batch.weight
 
     def loss(noisy: Tensor, t: Tensor, captions: Tensor, *rest: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        value = weighted_error(model, noisy, t, embed(captions), *rest)
+        with torch.no_grad():
+            states = reader(captions).last_hidden_state
+        value = weighted_error(model, noisy, t, states, *rest)
         short, mass = sink.read()
         return value + short, {"velocity": value, "sink": mass}
 
-    train(model, draw_step, loss, Recipe("generator", 10_000_000, 6e-4, seconds, ema=0.9995, seed=4), work)
+    train(model, draw_step, loss, recipe, work, keep)
     sink.remove()
-    return model

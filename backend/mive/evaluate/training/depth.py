@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
 
 from mive.evaluate.training.loop import Recipe, train
-from mive.evaluate.training.precision import mixed
+from mive.evaluate.training.precision import training_dtype
 from mive.evaluate.training.scenes import SIZE, Scenes, as_pixels, draw_index, uniform
 
 
@@ -36,7 +36,7 @@ def processor() -> DPTImageProcessor:
 def train_depth(scenes: Scenes, work: Path, seconds: float, batch: int) -> DPTForDepthEstimation:
     """Train on whole scenes, some of them mirrored."""
     torch.manual_seed(3)
-    model = network().to(scenes.device)
+    model, dtype = network().to(scenes.device), training_dtype(scenes.device)
 
     def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
         if step % 20 == 0:
@@ -45,15 +45,15 @@ def train_depth(scenes: Scenes, work: Path, seconds: float, batch: int) -> DPTFo
         pixels, depth = as_pixels(scenes.images[which]), scenes.depth[which].float() / 255
         flips = (uniform(generator, batch) < 0.5)[:, None, None]
         pixels = torch.where(flips[..., None], pixels.flip(-1), pixels)
-        return pixels, torch.where(flips, depth.flip(-1), depth)
+        return pixels.to(dtype), torch.where(flips, depth.flip(-1), depth)
 
     def loss(pixels: Tensor, depth: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        with mixed(scenes.device):
-            got = model(pixel_values=pixels).predicted_depth
+        got = model(pixel_values=pixels).predicted_depth
         got = F.interpolate(got.float()[:, None], depth.shape[-2:], mode="bilinear")[:, 0]
         error = F.l1_loss(got, depth)
         edges = F.l1_loss(got.diff(dim=1), depth.diff(dim=1)) + F.l1_loss(got.diff(dim=2), depth.diff(dim=2))
         return error + 2 * edges, {"l1": error}
 
     recipe = Recipe("depth", 1_000_000, 8e-4, seconds, ema=0.99, seed=3, every=50)
-    return train(model, draw, loss, recipe, work)
+    train(model, draw, loss, recipe, work)
+    return model

@@ -13,7 +13,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, DPTForDepthEst
 
 from mive.evaluate.toyworld import COLOURS, PATTERNS, SHAPES, describe
 from mive.evaluate.training.clip import VIEW
-from mive.evaluate.training.denoiser import Generator, Latents, draw, velocity_loss
+from mive.evaluate.training.denoiser import Generator, Latents, draw, noised, weighted_error
 from mive.evaluate.training.precision import mixed
 from mive.evaluate.training.scenes import Scenes, as_pixels, boxes, look
 from mive.evaluate.training.sink import Sink
@@ -77,7 +77,7 @@ def scorer_figures(model: CLIPModel, tokenizer: CLIPTokenizer, scenes: Scenes) -
 
 @torch.no_grad()
 def generator_figures(
-    model: Generator, latents: Latents, tokenizer: CLIPTokenizer, text: CLIPTextModel, batch: int = 64, repeats: int = 8
+    model: Generator, latents: Latents, tokenizer: CLIPTokenizer, text: CLIPTextModel, batch: int, repeats: int
 ) -> dict[str, float]:
     """Loss on whole scenes and on crops, with and without control, and the start token's mean mass."""
     device = latents.scenes.device
@@ -89,9 +89,11 @@ def generator_figures(
         losses = []
         for _ in range(repeats):
             drawn = draw(latents, words, batch, cells, generator)
+            noisy, velocity, t = noised(drawn.z, generator)
+            hint = drawn.hint if controlled else drawn.hint[:0]
             with mixed(device):
-                states = text(drawn.captions).last_hidden_state.float()
-            losses.append(velocity_loss(model, drawn, states, batch if controlled else 0, generator).item())
+                states = text(drawn.captions).last_hidden_state
+                losses.append(weighted_error(model, noisy, t, states, hint, velocity, drawn.weight).item())
             masses.append(sink.read()[1].item())
         figures[f"loss {cells}{' controlled' if controlled else ''}"] = fmean(losses)
     sink.remove()

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from mive.atomic import file_aside
+from mive.evaluate.training.precision import training_dtype
 from mive.evaluate.training.replay import Step, replayed
+from mive.evaluate.training.weights import Average, Weights
 
 Draw = Callable[[int, float, torch.Generator], tuple[Tensor, ...]]
 """(step, progress 0..1, generator) → a batch on the module's device; all that is random is in it."""
@@ -20,8 +22,8 @@ Draw = Callable[[int, float, torch.Generator], tuple[Tensor, ...]]
 Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
 """The tensors of a batch → (scalar loss, figures to log), from nothing but them and the module."""
 
-SAVE_EVERY = 300.0
-"""Seconds between checkpoints."""
+Keep = Callable[[dict[str, Tensor]], None]
+"""Takes the averaged weights by name, at every checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +39,8 @@ class Recipe:
     ema: float = 0.999
     seed: int = 0
     every: int = 100
-
-
-class Average:
-    """An exponential moving average of a module's floating-point weights, in fp32."""
-
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self._live = {k: v for k, v in module.state_dict().items() if v.is_floating_point()}
-        self.weights = {k: v.detach().clone() for k, v in self._live.items()}
-
-    @torch.no_grad()
-    def update(self, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.weights.values()), list(self._live.values()), 1 - decay)
+    save_every: float = 300.0
+    """Seconds between checkpoints."""
 
 
 def rate(recipe: Recipe, progress: float, step: int) -> float:
@@ -76,15 +66,17 @@ def _set_rate(optimiser: torch.optim.AdamW, value: float) -> None:
             group["lr"] = value
 
 
-def _step(loss: Loss, trained: list[nn.Parameter], optimiser: torch.optim.AdamW) -> Step:
+def _step(loss: Loss, weights: Weights, optimiser: torch.optim.AdamW) -> Step:
     """One update from a batch; returns the figures. Nothing in it waits for the device."""
 
     def run(*batch: Tensor) -> dict[str, Tensor]:
-        torch._foreach_zero_([p.grad for p in trained if p.grad is not None])
+        weights.forget_gradients()
         value, seen = loss(*batch)
         value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trained, 1.0, foreach=True)
+        weights.take_gradients()
+        nn.utils.clip_grad_norm_(weights.masters, 1.0, foreach=True)
         optimiser.step()
+        weights.give()
         return {key: figure.detach().float() for key, figure in {"loss": value, **seen}.items()}
 
     return run
@@ -104,36 +96,37 @@ class _Log:
         return " ".join(f"{key} {figure.item():.4f}" for key, figure in self._figures.items())
 
 
-def train(module: nn.Module, draw: Draw, loss: Loss, recipe: Recipe, work: Path) -> nn.Module:
-    """Run a recipe to its end, resuming from ``work/<name>.pt``; returns the module with averaged weights.
+def train(module: nn.Module, draw: Draw, loss: Loss, recipe: Recipe, work: Path, keep: Keep | None = None) -> None:
+    """Run a recipe to its end, resuming from ``work/<name>.pt``, and leave averaged float32 weights in the module.
 
-    On a GPU a step is recorded once for each shape of batch and then replayed: launching its thousands of small
-    kernels one by one takes longer than computing them.
+    While it trains the module computes in `training_dtype`. On a GPU a step is recorded once for each shape of batch
+    and then replayed: launching its thousands of small kernels one by one takes longer than computing them.
 
     Args:
-        module: the parameters to train (those that require a gradient).
+        module: the parameters to train (those that require a gradient), in float32.
         draw: batches must depend on nothing but its arguments, so that a resumed run sees the same ones.
         loss: must not wait for the device.
+        keep: called with every checkpoint, also the last.
     """
     device = next(module.parameters()).device
-    trained = [p for p in module.parameters() if p.requires_grad]
-    for parameter in trained:
-        parameter.grad = torch.zeros_like(parameter)
-    optimiser = _optimiser(trained, recipe)
-    average, step, spent = Average(module, recipe.ema), 0, 0.0
-    checkpoint = work / f"{recipe.name}.pt"
+    weights = Weights(module, training_dtype(device))
+    optimiser, average = _optimiser(weights.masters, recipe), Average(weights, recipe.ema)
+    step, spent, checkpoint = 0, 0.0, work / f"{recipe.name}.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
-        module.load_state_dict(state["module"])
+        weights.load(state["weights"])
+        average.load(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-        average.weights, step, spent = state["average"], state["step"], state["spent"]
+        step, spent = state["step"], state["spent"]
 
     def save() -> None:
-        state = {"module": module.state_dict(), "optimiser": optimiser.state_dict(), "average": average.weights}
+        state = {"weights": weights.state(), "average": average.state(), "optimiser": optimiser.state_dict()}
         with file_aside(checkpoint) as aside:
             torch.save({**state, "step": step, "spent": spent}, aside)
+        if keep is not None:
+            keep(average.state())
 
-    run = replayed(_step(loss, trained, optimiser), device)
+    run = replayed(_step(loss, weights, optimiser), device)
     started, saved = time.monotonic() - spent, time.monotonic()
     generator, log = torch.Generator(device), _Log()
     while step < recipe.steps:
@@ -148,10 +141,10 @@ def train(module: nn.Module, draw: Draw, loss: Loss, recipe: Recipe, work: Path)
         step += 1
         if step % recipe.every == 0:
             print(f"{recipe.name} step {step} at {spent:.0f} s: {log}", flush=True)
-        if time.monotonic() - saved > SAVE_EVERY:
+        if time.monotonic() - saved > recipe.save_every:
             save()
             saved = time.monotonic()
     save()
     print(f"{recipe.name}: {step} steps in {spent:.0f} s: {log}", flush=True)
-    module.load_state_dict(average.weights, strict=False)
-    return module.eval()
+    module.float().load_state_dict(average.state(), strict=False)
+    module.eval()

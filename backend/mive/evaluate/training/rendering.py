@@ -32,6 +32,11 @@ THINGS: Final = 8
 CHUNK: Final = 32
 """Scenes of one job; they arrive together."""
 
+GENERATOR_SEEDS: Final = 0
+SCORER_SEEDS: Final = 10_000_000
+HELD_OUT_SEEDS: Final = 20_000_000
+"""First seeds of the three disjoint sets: what the generator saw, what the scorer saw, and what neither saw."""
+
 _INDEX: Final = {
     word: i for words in (COLOURS, PATTERNS, SHAPES, GROUNDS) for i, word in enumerate(words)
 }  # each word belongs to one list only

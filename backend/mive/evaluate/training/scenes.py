@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
@@ -12,11 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mive.evaluate.training.rendering import CHUNK, SIZE, open_arrays
-
-GENERATOR_SEEDS: Final = 0
-SCORER_SEEDS: Final = 10_000_000
-HELD_OUT_SEEDS: Final = 20_000_000
-"""First seeds of the three disjoint sets: what the generator saw, what the scorer saw, and what neither saw."""
 
 
 class Scenes:
@@ -104,7 +98,4 @@ def look(pixels: Tensor, centre: Tensor, side: Tensor, size: int) -> Tensor:
     return F.avg_pool2d(fine, 2)
 
 
-__all__ = [
-    "GENERATOR_SEEDS", "HELD_OUT_SEEDS", "SCORER_SEEDS", "SIZE", "Scenes",
-    "as_pixels", "boxes", "crop", "draw_index", "look", "uniform",
-]  # fmt: skip
+__all__ = ["SIZE", "Scenes", "as_pixels", "boxes", "crop", "draw_index", "look", "uniform"]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mive.evaluate.training.loop import Recipe, train
-from mive.evaluate.training.precision import mixed
+from mive.evaluate.training.precision import training_dtype
 from mive.evaluate.training.scenes import SIZE, Scenes, as_pixels, crop, draw_index, uniform
 
 CROP = 64
@@ -124,6 +124,7 @@ def train_vae(scenes: Scenes, work: Path, seconds: float, size: VaeBatch, channe
     vae = network(channels)
     open_the_straight_path(vae)
     vae = vae.to(scenes.device, memory_format=torch.channels_last)
+    dtype = training_dtype(scenes.device)
 
     def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
         if step % 20 == 0:
@@ -134,10 +135,8 @@ def train_vae(scenes: Scenes, work: Path, seconds: float, size: VaeBatch, channe
         return images, things, noise
 
     def loss(images: Tensor, things: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        images = images.contiguous(memory_format=torch.channels_last)
-        with mixed(scenes.device):
-            posterior = vae.encode(images).latent_dist
-            decoded = vae.decode((posterior.mean + posterior.std * noise).to(images.dtype)).sample
+        posterior = vae.encode(images.to(dtype, memory_format=torch.channels_last)).latent_dist
+        decoded = vae.decode(posterior.mean + posterior.std * noise.to(dtype)).sample
         rebuilt, spread = decoded.float(), posterior.logvar.float()
         kl = 0.5 * (posterior.mean.float() ** 2 + spread.exp() - 1 - spread).mean()
         with torch.no_grad():

@@ -9,20 +9,10 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mive.attention.dense_diffusion import DenseDiffusion
-from mive.attention.ipr import IprStrength
+from mive.attention.modulation import Modulation
 from mive.attention.roles import TokenRoles
 from mive.method.denoiser import Size
-from mive.settings import FlowAttention
-
-
-@dataclass(frozen=True)
-class StartToken:
-    """How much probability one cross-attention layer puts on the start token, before IPR."""
-
-    layer: str
-    mean: float
-    minimum: float
+from mive.settings import FLOW_ATTENTION, FlowAttention
 
 
 @dataclass(frozen=True)
@@ -35,8 +25,7 @@ class FrameInputs:
 
     Args:
         frames: N.
-        modulation: what happens to the attention of modulated items: IPR (cross-attention),
-            DenseDiffusion (cross- and self-attention), or nothing.
+        modulation: what steers the attention of modulated items, if anything does.
         modulated: the items whose attention is modulated, the conditional branches; B bools.
         masks: each item's instance at every attention size, bool [B, N, h, w] by (h, w); rows
             of items that are not modulated are not looked at.
@@ -44,24 +33,21 @@ class FrameInputs:
         trajectories: int64 [N·h·w, N] by (h, w), the attention sizes with flow-guided
             attention: FLATTEN's is the finest one only.
         flow_attention: "flatten" attends with Q = K = V = h, "old_qk" with the projected q, k.
-        start_tokens: where every cross-attention layer reports its start token, if given.
     """
 
     frames: int = 1
-    modulation: IprStrength | DenseDiffusion | None = None
+    modulation: Modulation | None = None
     modulated: Tensor | Sequence[bool] | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     roles: TokenRoles | None = None
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
-    flow_attention: FlowAttention = "flatten"
-    start_tokens: list[StartToken] | None = None
+    flow_attention: FlowAttention = FLOW_ATTENTION
 
     def to(self, device: torch.device) -> FrameInputs:
         """The same inputs with their tensors on ``device``: move them once, not in every layer."""
-        modulation = self.modulation
         return replace(
             self,
-            modulation=modulation.to(device) if isinstance(modulation, IprStrength) else modulation,
+            modulation=None if self.modulation is None else self.modulation.to(device),
             masks={size: masks.to(device) for size, masks in self.masks.items()},
             roles=None if self.roles is None else self.roles.to(device),
             trajectories={size: paths.to(device) for size, paths in self.trajectories.items()},

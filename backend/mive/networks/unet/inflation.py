@@ -8,31 +8,31 @@ added or changed, so a network can be saved and loaded as before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeAlias
 
-import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.controlnets.controlnet import ControlNetModel
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mive.errors import BundleError
 from mive.method.denoiser import Size
-from mive.networks.unet.frames import FrameContext, FrameInputs, StartToken
+from mive.networks.norm import NormWeights, pooled_norm
+from mive.networks.unet.frames import FrameContext
 from mive.networks.unet.processors import (
     CrossAttentionProcessor,
-    SelfAttentionMode,
     SelfAttentionProcessor,
 )
+from mive.settings import CONTROL_ATTENTION, ControlAttention
 
 Network: TypeAlias = UNet2DConditionModel | ControlNetModel
 
 
 class PooledGroupNorm(nn.GroupNorm):
-    """Group norm whose statistics cover the N frames of an item, as on [B, C, N, h, w]."""
+    """Group norm whose statistics cover the N frames of an item, with the SiLU that follows it."""
 
     def __init__(self, norm: nn.GroupNorm, context: FrameContext) -> None:
         super().__init__(norm.num_groups, norm.num_channels, norm.eps, affine=False)
@@ -41,15 +41,19 @@ class PooledGroupNorm(nn.GroupNorm):
         self.context = context
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B·N, C, h, w] to the same shape."""
-        frames = self.context.inputs.frames
-        if frames == 1:
-            return super().forward(x)
-        clips = torch.unflatten(x, 0, (-1, frames)).transpose(1, 2)
-        return super().forward(clips).transpose(1, 2).flatten(0, 1)
+        """x [B·N, C, h, w] to the same shape, activated."""
+        weights = NormWeights(self.weight, self.bias, self.num_groups, self.eps)
+        return pooled_norm(x, weights, self.context.inputs.frames, True)
 
 
-def inflate(network: Network, self_attention: SelfAttentionMode = "all") -> FrameContext:
+class AfterNorm(nn.Module):
+    """Stands where a ResNet activates: its norms have done so, for the time embedding [B·N, c] nobody has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.ndim == 4 else F.silu(x)
+
+
+def inflate(network: Network, self_attention: ControlAttention = CONTROL_ATTENTION) -> FrameContext:
     """Turn a stock U-Net or ControlNet into its inflated self, in place.
 
     With default `FrameInputs` the network still is the stock one. Modulation and flow-guided
@@ -72,14 +76,16 @@ def inflate(network: Network, self_attention: SelfAttentionMode = "all") -> Fram
         if isinstance(module, ResnetBlock2D):
             module.norm1 = PooledGroupNorm(module.norm1, context)
             module.norm2 = PooledGroupNorm(module.norm2, context)
+            module.nonlinearity = AfterNorm()
         elif isinstance(module, Transformer2DModel):
             module.register_forward_pre_hook(_record_size(context))
     if isinstance(getattr(network, "conv_norm_out", None), nn.GroupNorm):
         network.conv_norm_out = PooledGroupNorm(network.conv_norm_out, context)
-    for name, module in network.named_modules():
+        network.conv_act = AfterNorm()
+    for module in network.modules():
         if isinstance(module, Attention):
             module.set_processor(
-                CrossAttentionProcessor(context, name, guided)
+                CrossAttentionProcessor(context, guided)
                 if module.is_cross_attention
                 else SelfAttentionProcessor(context, self_attention, guided)
             )
@@ -103,23 +109,6 @@ def attention_sizes(network: Network, latent_size: Size) -> list[Size]:
     return list(dict.fromkeys(sizes))
 
 
-def measure_start_token(context: FrameContext, inputs: FrameInputs, forward: Callable[[], object]) -> list[StartToken]:
-    """Run one forward and report A_S, the start token's probability, per cross-attention layer.
-
-    IPR's lever is A_S: a model that puts little on its start token shows no effect of IPR at
-    any strength, so measure this before judging IPR.
-
-    Args:
-        context: the inflated U-Net's context.
-        inputs: what the forward is given; the modulated items are measured, or all if none is.
-        forward: calls the U-Net.
-    """
-    measured: list[StartToken] = []
-    with context.given(replace(inputs, start_tokens=measured)):
-        forward()
-    return measured
-
-
 def _record_size(context: FrameContext) -> Callable[[nn.Module, tuple[Any, ...]], None]:
     def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
         height, width = args[0].shape[-2:]
@@ -130,6 +119,14 @@ def _record_size(context: FrameContext) -> Callable[[nn.Module, tuple[Any, ...]]
 
 def _check_layout(network: Network) -> None:
     for name, module in network.named_modules():
+        if isinstance(module, ResnetBlock2D) and not (
+            isinstance(module.nonlinearity, nn.SiLU) and module.time_embedding_norm == "default"
+        ):
+            raise BundleError(
+                f"block {name} of the {type(network).__name__} activates or takes the timestep in another way",
+                expected="a network of the Stable Diffusion 1.x/2.x layout",
+                fix="use a bundle of that layout",
+            )
         if isinstance(module, Attention) and (
             ".transformer_blocks." not in name
             or module.group_norm is not None

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mive.attention.dense_diffusion import (
-    DenseDiffusion,
-    dense_diffusion_cross,
-    dense_diffusion_self,
-)
 from mive.attention.flow import flow_attention
-from mive.attention.ipr import IprStrength, ipr_attention
-from mive.attention.kernels import IprAttention, kernels_for
+from mive.attention.kernels import kernels_for
+from mive.attention.modulation import CrossAttention, Modulation
 from mive.attention.roles import TokenRoles
 from mive.attention.tiles import MAX_KEYS
 from mive.errors import EngineError
-from mive.networks.unet.frames import FrameContext, StartToken
-
-SelfAttentionMode = Literal["all", "frame"]
+from mive.networks.unet.frames import FrameContext
+from mive.settings import ControlAttention
 
 _PROBABILITIES_PER_CHUNK = 2**25
 """Cross-attention probabilities held at once when they are modulated: 128 MiB in float32."""
@@ -33,11 +27,10 @@ class SelfAttentionProcessor:
     Args:
         context: the network's context.
         mode: "all" attends over all frames of an item, "frame" within each frame, as stock.
-        guided: whether DenseDiffusion and flow-guided attention apply (the U-Net) or not (the
-            ControlNet).
+        guided: whether modulation and flow-guided attention apply (the U-Net) or not (the ControlNet).
     """
 
-    def __init__(self, context: FrameContext, mode: SelfAttentionMode, guided: bool) -> None:
+    def __init__(self, context: FrameContext, mode: ControlAttention, guided: bool) -> None:
         self.context, self.mode, self.guided = context, mode, guided
 
     def __call__(self, attn: Any, hidden_states: Tensor, **_: Any) -> Tensor:
@@ -46,17 +39,18 @@ class SelfAttentionProcessor:
         q, k, v = (_heads(project(hidden_states), attn.heads, frames) for project in (attn.to_q, attn.to_k, attn.to_v))
         h = F.scaled_dot_product_attention(q, k, v)
         if self.guided:
-            h = self._dense_diffusion(q, k, v, h)
+            h = self._modulate(q, k, v, h)
             h = self._flow(q, k, h)
         return _project_out(attn, h, hidden_states)
 
-    def _dense_diffusion(self, q: Tensor, k: Tensor, v: Tensor, h: Tensor) -> Tensor:
+    def _modulate(self, q: Tensor, k: Tensor, v: Tensor, h: Tensor) -> Tensor:
         modulation, items = self.context.inputs.modulation, self.context.items
-        if not isinstance(modulation, DenseDiffusion) or not items:
+        if modulation is None or not items or not modulation.steers_self:
             return h
+        attend = modulation.rows(torch.tensor(items)).self_attention
         masks = _masks(self.context)[items].flatten(2).to(q.device)
         h = h.clone()
-        h[items] = dense_diffusion_self(q[items], k[items], v[items], masks, modulation)
+        h[items] = attend(q[items], k[items], v[items], masks)
         return h
 
     def _flow(self, q: Tensor, k: Tensor, h: Tensor) -> Tensor:
@@ -76,12 +70,11 @@ class CrossAttentionProcessor:
 
     Args:
         context: the network's context.
-        layer: name for measurements.
-        guided: whether IPR and DenseDiffusion apply (the U-Net) or not (the ControlNet).
+        guided: whether modulation applies (the U-Net) or not (the ControlNet).
     """
 
-    def __init__(self, context: FrameContext, layer: str, guided: bool) -> None:
-        self.context, self.layer, self.guided = context, layer, guided
+    def __init__(self, context: FrameContext, guided: bool) -> None:
+        self.context, self.guided = context, guided
 
     def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
         """hidden_states [B·N, n, C] and captions [B or B·N, L, d] to hidden_states' shape."""
@@ -89,26 +82,18 @@ class CrossAttentionProcessor:
         q = _heads(attn.to_q(hidden_states), attn.heads, rows)
         k = _heads(attn.to_k(encoder_hidden_states), attn.heads, 1)
         v = _heads(attn.to_v(encoder_hidden_states), attn.heads, 1)
-        strength = self._unmeasured_ipr()
-        kernels = kernels_for(q.device) if strength and k.shape[2] <= MAX_KEYS else None
-        if strength and kernels:
-            h = self._redistribute(kernels.ipr_attention, strength, q, k, v, rows)
-            return _project_out(attn, h, hidden_states)
-        h = F.scaled_dot_product_attention(q, k, v)
-        if self.guided and (self.context.items or self.context.inputs.start_tokens is not None):
-            h = self._guide(q, k, v, h, rows)
+        modulation = self.context.inputs.modulation if self.guided and self.context.items else None
+        kernels = kernels_for(q.device) if modulation and k.shape[2] <= MAX_KEYS else None
+        fused = modulation.fused(kernels) if modulation and kernels else None
+        if fused:
+            h = self._at_once(fused, q, k, v, rows)
+        else:
+            h = F.scaled_dot_product_attention(q, k, v)
+            if modulation:
+                h = self._one_by_one(modulation, q, k, v, h, rows)
         return _project_out(attn, h, hidden_states)
 
-    def _unmeasured_ipr(self) -> IprStrength | None:
-        """IPR's strength, where IPR is all that this layer has to do."""
-        inputs = self.context.inputs
-        if not self.guided or not self.context.items or inputs.start_tokens is not None:
-            return None
-        return inputs.modulation if isinstance(inputs.modulation, IprStrength) else None
-
-    def _redistribute(
-        self, kernel: IprAttention, strength: IprStrength, q: Tensor, k: Tensor, v: Tensor, rows: int
-    ) -> Tensor:
+    def _at_once(self, attend: CrossAttention, q: Tensor, k: Tensor, v: Tensor, rows: int) -> Tensor:
         """Attention of all items, modulated or not, in one launch; [R, heads, ., d] to q's shape."""
         masks = _masks(self.context).to(q.device)
         others = [item for item in range(len(masks)) if item not in self.context.items]
@@ -118,51 +103,31 @@ class CrossAttentionProcessor:
             # The kernel leaves rows without an instance alone.
             masks[item] = False
         frames = _per_frame(q, rows, self.context.inputs.frames).flatten(0, 1)
-        h = kernel(frames, k, v, masks.flatten(2).flatten(0, 1), _roles(self.context), strength)
+        h = attend(frames, k, v, masks.flatten(2).flatten(0, 1), _roles(self.context))
         return _per_row(h, rows, q)
 
-    def _guide(self, q: Tensor, k: Tensor, v: Tensor, h: Tensor, rows: int) -> Tensor:
-        """Measure and modulate; all [R, heads, ., d], h and the result with F·n tokens."""
+    def _one_by_one(self, modulation: Modulation, q: Tensor, k: Tensor, v: Tensor, h: Tensor, rows: int) -> Tensor:
+        """Modulated items in place of those in h; all [R, heads, ., d], h and the result with F·n tokens."""
         frames = self.context.inputs.frames
         like, captions = h, frames // rows
         q, h = (_per_frame(x, rows, frames) for x in (q, h))
         k, v = k[::captions], v[::captions]
-        self._measure(q, k)
         for item in self.context.items:
-            h[item] = self._modulate(item, q[item], k[item], v[item])
+            h[item] = self._modulated(modulation, item, q[item], k[item], v[item])
         return _per_row(h.flatten(0, 1), rows, like)
 
-    def _modulate(self, item: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def _modulated(self, modulation: Modulation, item: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """One item: q [N, heads, n, d], k and v [heads, L, d] to h [N, heads, n, d]."""
-        modulation, device = self.context.inputs.modulation, q.device
+        index, device = torch.tensor([item]), q.device
+        attend = modulation.rows(index).to(device).cross_attention
         masks = _masks(self.context)[item].flatten(1).to(device)
-        roles = _roles(self.context).rows(torch.tensor([item])).to(device)
+        roles = _roles(self.context).rows(index).to(device)
         chunk = max(1, _PROBABILITIES_PER_CHUNK // (q[0, ..., 0].numel() * k.shape[1]))
         h = torch.empty_like(q)
         for first in range(0, len(q), chunk):
             frames = slice(first, first + chunk)
-            inputs = (q[frames], k[None], v[None], masks[frames], roles)
-            if isinstance(modulation, DenseDiffusion):
-                h[frames] = dense_diffusion_cross(*inputs, modulation)
-            elif modulation is not None:
-                strength = modulation.rows(torch.tensor([item])).to(device)
-                h[frames] = ipr_attention(*inputs, strength)
+            h[frames] = attend(q[frames], k[None], v[None], masks[frames], roles)
         return h
-
-    def _measure(self, q: Tensor, k: Tensor) -> None:
-        """Report the start token of the modulated items, or of all; q [B, N, heads, n, d]."""
-        inputs = self.context.inputs
-        if inputs.start_tokens is None:
-            return
-        items = self.context.items or list(range(len(q)))
-        start = torch.stack(
-            [
-                ((frame.float() @ k[item].float().mT) * q.shape[-1] ** -0.5).softmax(-1)[..., 0]
-                for item in items
-                for frame in q[item]
-            ]
-        )
-        inputs.start_tokens.append(StartToken(self.layer, float(start.mean()), float(start.min())))
 
 
 def _heads(x: Tensor, heads: int, frames: int) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Final
 from mive.errors import RequestError
 from mive.media.info import Pixels
 from mive.request import FrameRange
+from mive.samples import IN_MEMORY
 from mive.server.errors import NotThereYet, ResultsGone
 from mive.server.jobs import Job
 from mive.server.regions import Regions
@@ -22,7 +23,6 @@ from mive.wire.chunks import split_frame
 from mive.wire.clip import clip_from_message
 from mive.wire.formats import (
     FrameFormat,
-    PixelFormat,
     RowOrder,
     format_to_message,
     pack,
@@ -34,7 +34,6 @@ from mive.wire.request import range_from_message
 
 _MOST_FRAMES: Final = 1_000_000
 _MOST_RANGES: Final = 10_000
-_OF_DEPTH: Final[dict[str, PixelFormat]] = {"u8": "u8", "u16": "u16", "f32": "float"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def _layout(job: Job, asked: mive_pb2.FetchFramesRequest) -> FrameFormat:
     """How the job's frames are to lie in memory."""
     assert job.clip is not None, "a job with frames knows its clip"
     clip = clip_from_message(media_pb2.ClipInfo.FromString(job.clip))
-    pixel_format = _OF_DEPTH[clip.depth]
+    pixel_format = IN_MEMORY[clip.depth].name
     if asked.pixel_format:
         pixel_format = pixel_format_from_message(asked.pixel_format, "fetch")
     row_order: RowOrder = row_order_from_message(asked.row_order, "fetch") if asked.row_order else "top_down"

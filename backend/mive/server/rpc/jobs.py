@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import Final
 
 from mive.errors import RequestError
+from mive.jobs import STATES, JobState, Priority
 from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest
 from mive.server.errors import NotThereYet
 from mive.server.inputs import Inputs
-from mive.server.jobs import Handles, Job, JobState, Priority, Submission
+from mive.server.jobs import Handles, Job, Submission
 from mive.server.results import Results
 from mive.server.roots import Roots
 from mive.server.rpc.messages import add_details, job_to_message
 from mive.server.store import JobStore
 from mive.v1 import edit_pb2, job_pb2, mive_pb2
+from mive.wire.jobs import priority_from_message, state_from_message
 from mive.wire.request import request_from_message
-from mive.wire.words import refuse_unknown, word_of
+from mive.wire.words import refuse_unknown
 
 MOST_JOBS: Final = 1000
 """Jobs in one page of a list."""
@@ -30,7 +32,6 @@ MOST_JOBS: Final = 1000
 _MOST_KEY: Final = 128
 _MOST_HANDLES: Final = 10_000
 _MOST_PARTS: Final = 100_000
-_STATE: Final = job_pb2.DESCRIPTOR.enum_types_by_name["JobState"]
 
 
 @dataclass(frozen=True)
@@ -216,19 +217,15 @@ def _is_special(path: Path) -> bool:
 
 
 def _priority(number: int) -> Priority:
-    match number:
-        case job_pb2.PRIORITY_INTERACTIVE:
-            return "interactive"
-        case job_pb2.PRIORITY_BATCH | job_pb2.PRIORITY_UNSPECIFIED:
-            return "batch"
+    if (priority := priority_from_message(number)) is not None:
+        return priority
     raise _wrong("priority", f"{number} is no priority", "INTERACTIVE or BATCH")
 
 
 def _state(number: int) -> JobState:
-    match word := word_of(_STATE, number):
-        case "queued" | "running" | "done" | "failed" | "cancelled":
-            return word
-    raise _wrong("states", f"{word or 'UNSPECIFIED'} is no state", "QUEUED, RUNNING, DONE, FAILED or CANCELLED")
+    if (state := state_from_message(number)) is not None:
+        return state
+    raise _wrong("states", f"{number} is no state", f"one of {', '.join(STATES).upper()}")
 
 
 def _seconds(asked: mive_pb2.SubmitJobRequest) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -15,18 +15,14 @@ from mive.server.jobs import Job
 from mive.server.rpc.refusals import code_of
 from mive.v1 import job_pb2, media_pb2
 from mive.wire.errors import error_to_detail
+from mive.wire.jobs import priority_to_message, state_to_message
 from mive.wire.request import range_to_message, request_to_message
-from mive.wire.words import number_of
 
 
 class Redact(Protocol):
     """Takes the server's own paths out of a text; ``apart`` keeps what lay apart under different names."""
 
     def __call__(self, text: str, *, apart: bool = False) -> str: ...
-
-
-_STATE: Final = job_pb2.DESCRIPTOR.enum_types_by_name["JobState"]
-_PRIORITY: Final = job_pb2.DESCRIPTOR.enum_types_by_name["Priority"]
 
 
 def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact: Redact) -> job_pb2.Job:
@@ -39,8 +35,8 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
     """
     message = job_pb2.Job(
         job_id=job.id,
-        state=job_pb2.JobState.ValueType(number_of(_STATE, job.state)),
-        priority=job_pb2.Priority.ValueType(number_of(_PRIORITY, job.priority)),
+        state=state_to_message(job.state),
+        priority=priority_to_message(job.priority),
         submitted=timestamp(job.created),
         position=position or 0,
         attempts=job.attempts,

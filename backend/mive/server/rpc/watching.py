@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from mive.jobs import FINISHED
 from mive.server.events import queued
-from mive.server.jobs import FINISHED, Job
+from mive.server.jobs import Job
 from mive.server.rpc.messages import Redact, complete_event, timestamp
 from mive.server.rpc.pulse import Pulse
 from mive.server.store import JobStore

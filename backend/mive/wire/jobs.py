@@ -1,0 +1,30 @@
+"""States and priorities of jobs as enum values and back."""
+
+from __future__ import annotations
+
+from mive.jobs import PRIORITIES, STATES, USUAL_PRIORITY, JobState, Priority
+from mive.v1 import job_pb2
+from mive.wire.words import known_word, number_of
+
+_STATE = job_pb2.DESCRIPTOR.enum_types_by_name["JobState"]
+_PRIORITY = job_pb2.DESCRIPTOR.enum_types_by_name["Priority"]
+
+
+def state_to_message(state: JobState) -> job_pb2.JobState.ValueType:
+    """``"done"`` as ``JOB_STATE_DONE``."""
+    return job_pb2.JobState.ValueType(number_of(_STATE, state))
+
+
+def state_from_message(number: int) -> JobState | None:
+    """``JOB_STATE_DONE`` as ``"done"``; None for what is no state here."""
+    return known_word(_STATE, number, STATES)
+
+
+def priority_to_message(priority: Priority) -> job_pb2.Priority.ValueType:
+    """``"batch"`` as ``PRIORITY_BATCH``."""
+    return job_pb2.Priority.ValueType(number_of(_PRIORITY, priority))
+
+
+def priority_from_message(number: int) -> Priority | None:
+    """``PRIORITY_BATCH`` as ``"batch"``, which UNSPECIFIED is too; None for what is no priority here."""
+    return known_word(_PRIORITY, number, PRIORITIES) if number else USUAL_PRIORITY
