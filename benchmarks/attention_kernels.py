@@ -25,6 +25,7 @@ from mive.attention.kernels import kernels_for, obstacle
 from mive.attention.modulation import Kernels
 from mive.attention.roles import TokenRoles
 from mive.conditions.trajectories import trajectories
+from mive.engines.devices import choose_device
 
 TESTS = ["test_ipr_triton", "test_flow_triton"] + ["test_kernels_in_networks"] * bool(find_spec("diffusers"))
 LEVELS = [(64, 40), (32, 80), (16, 160)]
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--tested", action="store_true", help="the tests were run just now")
     options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device("auto")
     kernels = kernels_for(device)
     if kernels is None:
         sys.exit(f"This needs an NVIDIA GPU that torch can use, with Triton and pytest. Here: {obstacle(device)}.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_strength
 from mive.editing.editor import Editor, Pixels, Teller
-from mive.editing.previews import Show
+from mive.editing.previews import Previews
 from mive.engines.torch_engine import TorchEngine
-from mive.media import Clip, Mattes
 from mive.method.denoiser import Conditions
 from mive.method.sampling import Inverted, State
 from mive.networks.masks import select_masks
 from mive.networks.unet.frames import FrameContext, FrameInputs
 from mive.plans import Fuse, Lps, Nps, Reinvert
-from mive.request import FrameRange
 
 
 @dataclass
@@ -35,30 +33,29 @@ class PlainEditor(Editor):
     It replaces attention and the hint embedding of the bundle that it was made with, which no other editor may share.
     """
 
+    decoded_together: ClassVar[int] = 1
+
     def __post_init__(self) -> None:
         assert isinstance(self.engine, TorchEngine)
         bundle = self.engine.bundle
         # `conditions` then leaves the depth map as it is, and ControlNet embeds it.
-        bundle.controlnet.controlnet_cond_embedding = self.engine._hint_embedding
-        self.engine._hint_embedding = nn.Identity()
+        bundle.controlnet.controlnet_cond_embedding = self.engine.hint_embedding
+        self.engine.hint_embedding = nn.Identity()
         for network, context in ((bundle.unet, bundle.unet_context), (bundle.controlnet, bundle.control_context)):
             for module in network.modules():
                 if isinstance(module, Attention):
                     module.set_processor(EagerAttention(context))
 
     @torch.inference_mode()
-    def _edit_window(
+    def edit_window(
         self,
-        clip: Clip,
-        mattes: Mattes,
-        part: FrameRange,
+        small: Pixels,
+        planes: Iterator[Pixels],
         tell: Teller,
         state: State | None,
         keep: Callable[[State], None],
-        show: Show | None,
+        previews: Previews | None,
     ) -> Tensor:
-        small = self._model_frames(clip, part)
-        planes = (mattes.read(index) for index in part.indices())
         conditions = self.engine.conditions(small, planes, self.settings.flow, "flatten", self.settings.mask_cells)
         self.clock.lap("conditions")
         inverted = self._invert(self.engine.encode(small))
@@ -66,9 +63,6 @@ class PlainEditor(Editor):
         z_0 = self._followed(conditions, inverted)
         self.clock.lap("sampling")
         return z_0
-
-    def _decode(self, z_0: Tensor, batch: int = 1) -> Iterator[Pixels]:
-        return super()._decode(z_0, batch)
 
     def _invert(self, z: Tensor) -> dict[int | None, Tensor]:
         kept: dict[int | None, Tensor] = {None: z}

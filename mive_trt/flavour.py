@@ -6,13 +6,13 @@ import ctypes
 import hashlib
 import importlib
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
+from mive.atomic import file_aside
 from mive.errors import EngineError
 from mive.places import default_cache
 
@@ -119,9 +119,8 @@ def _short_hash(paths: Sequence[Path]) -> str:
 def _link(real: Path, link: Path) -> None:
     """Have a link lead to a file; other processes do the same at the same time."""
     if link.resolve() != real.resolve():
-        aside = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
-        aside.symlink_to(real.resolve())
-        aside.replace(link)
+        with file_aside(link, durable=False) as aside:
+            aside.symlink_to(real.resolve())
 
 
 def _load_libraries() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +12,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from mive.atomic import folder_aside, keep_aside
 from mive_trt.executor import Export, Port, Unusable
 
 _DTYPES: Final = {
@@ -82,12 +81,10 @@ class OnnxStore:
         place = self.folder / key
         if not place.is_dir():
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.folder) as part:
-                export(Path(part))
-                # Where another process was faster, its file is as good.
-                with contextlib.suppress(OSError):
-                    Path(part).rename(place)
-                Path(part).mkdir(exist_ok=True)
+            # Where another process was faster, its file is as good.
+            with folder_aside(self.folder) as aside:
+                export(aside)
+                keep_aside(aside, place, durable=False)
         return next(place.glob("*.onnx"))
 
     def discard(self, key: str) -> None:

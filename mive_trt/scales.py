@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from torch import nn
 
+from mive.atomic import write_text
 from mive.errors import EngineError, RequestError
-from mive.media.atomic import output_error
 from mive.networks.bundle import Bundle
 from mive.places import default_cache
 from mive.settings import Narrow, Quantize
@@ -82,13 +82,7 @@ def write_scales(scales: Scales, file: Path, **facts: object) -> None:
     Raises:
         OutputError: they cannot be written.
     """
-    aside = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps({"quantize": scales.quantize, **facts, "ranges": scales.ranges}, indent=1))
-        aside.replace(file)
-    except OSError as error:
-        raise output_error(error, file) from error
+    write_text(file, json.dumps({"quantize": scales.quantize, **facts, "ranges": scales.ranges}, indent=1))
 
 
 def find_scales(bundle: Bundle, hashes: Mapping[str, str], quantize: Quantize) -> Scales | None:

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from mive.media.atomic import output_error
+from mive.atomic import output_error, write_whole
 from mive.places import default_cache
 from mive_trt.build import Told, WithPlugins, build_engine
 from mive_trt.device import Cuda, TensorRtExecutor
@@ -154,8 +153,8 @@ class EngineStore:
                     "plugins": built.plugins,
                     "seconds": round(time.monotonic() - started, 1),
                 }
-            _write(_facts(path), json.dumps(facts, indent=1).encode())
-            _write(path, built.plan)
+            write_whole(_facts(path), (json.dumps(facts, indent=1).encode(),), durable=False)
+            write_whole(path, (built.plan,), durable=False)
         except OSError as error:
             raise output_error(error, path) from error
         self.clean(max(self.limit, len(built.plan)))
@@ -224,13 +223,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

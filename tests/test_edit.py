@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.errors import MatteError, MediaError, OutputError
 from mive.manifest import Manifest, read_manifest
-from mive.media import open_clip, open_mattes
+from mive.media import content_hash, open_clip, open_mattes
+from mive.media.video import VideoClip
 from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
@@ -55,6 +57,23 @@ def test_the_manifest_renders_the_same_frames_again(shot: Path, bundle: Path, tm
     again = run_edit(read_manifest(first.manifest).rerender_request(), tmp_path / "b.mkv")
     assert read_manifest(first.manifest).frames_hash == read_manifest(again.manifest).frames_hash
     assert all(np.array_equal(a, b) for a, b in zip(frames_of(first.out), frames_of(again.out), strict=True))
+
+
+def test_the_clip_is_decoded_twice_and_no_more(
+    shot: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, decoded = VideoClip._decode, Counter[int]()
+
+    def counted(clip: VideoClip, first: int, last: int) -> Iterator[NDArray[np.generic]]:
+        for index, frame in enumerate(decode(clip, first, last), first):
+            decoded[index] += clip.info.path == shot / "clip.mkv"
+            yield frame
+
+    monkeypatch.setattr(VideoClip, "_decode", counted)
+    result = run_edit(request(shot, bundle), tmp_path / "out.mkv")
+    monkeypatch.undo()
+    assert decoded == dict.fromkeys(range(6), 2), "for the model, and to paste over"
+    assert read_manifest(result.manifest).source_hash == content_hash(open_clip(shot / "clip.mkv"))
 
 
 def test_new_captions_do_not_invert_again(shot: Path, bundle: Path, tmp_path: Path) -> None:

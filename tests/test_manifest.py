@@ -90,7 +90,7 @@ def test_an_old_manifest_survives_a_failed_write(
 
 
 def test_a_folder_that_is_not_there(manifest: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="another place"):
+    with pytest.raises(OutputError, match="another output"):
         write_manifest(manifest, tmp_path / "missing" / "manifest.json")
 
 

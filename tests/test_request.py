@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -362,3 +363,25 @@ def test_json_round_trip_is_exact(edit: EditRequest) -> None:
     assert again == edit
     assert again.to_json() == text
     assert EditRequest.from_json(text.encode()) == edit
+
+
+def test_the_paths_that_a_request_names_are_listed_and_replaced_by_field() -> None:
+    things = (Instance(id=1, caption="a cup"), Instance(id=2, caption="a ball", matte="ball.mov"))
+    request = EditRequest(clip="cups.mp4", mattes="ids", instances=things)
+    assert request.sources() == {"clip": "cups.mp4", "mattes": "ids", "instances[1].matte": "ball.mov"}
+    moved = request.with_sources(lambda path: f"/shots/{path}")
+    assert moved.sources() == {field: f"/shots/{path}" for field, path in request.sources().items()}
+    assert moved.with_sources(lambda path: path.removeprefix("/shots/")) == request
+
+
+def test_what_a_request_leaves_open_stays_open_when_its_paths_are_replaced() -> None:
+    request = EditRequest(clip="cups.mp4", instances=(Instance(id=1, caption="a cup", matte="cup.mov"),))
+    assert "mattes" not in request.with_sources(str.upper).model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("indices", "ranges"),
+    [([], ""), ([7], "7-7"), ([3, 4, 5, 9], "3-5 9-9"), ([5, 4, 4], "5-5 4-4 4-4"), (range(2, 200), "2-199")],
+)
+def test_frames_make_up_ranges_in_their_order(indices: Iterable[int], ranges: str) -> None:
+    assert list(map(str, FrameRange.runs(indices))) == ranges.split()

@@ -6,14 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
-from mive.media import Clip, Mattes, content_hash, open_clip, open_mattes, open_writer
-from mive.media.hashing import matte_hashes
+from mive.media import Clip, Mattes, open_clip, open_mattes, open_writer
+from mive.media.hashing import content_digest, hashed, matte_hashes
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.progress import Clock, Progress, Report
@@ -74,15 +72,14 @@ def run_edit(
         editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock, engine)
         report(Progress("load", 1, 1))
         clock.lap("load")
-        digest = hashlib.sha256()
-        for frame in editor.run(clip, mattes, frames, report):
+        # Hashed where it is pasted over, for every decoding of a long clip counts.
+        read, made = content_digest(clip.info), hashlib.sha256()
+        source = hashed(clip.read(frames), read)
+        for frame in hashed(editor.run(clip, mattes, frames, report, source=source), made):
             writer.write(frame)
-            digest.update(np.ascontiguousarray(frame).data)
             clock.lap("write")
-        source_hash = content_hash(clip, frames)
-        manifest = editor.manifest(
-            source_hash, matte_hashes(mattes), frames, (str(out),), digest.hexdigest(), clock.rounded()
-        )
+        hashes = matte_hashes(mattes)
+        manifest = editor.manifest(read.hexdigest(), hashes, frames, (str(out),), made.hexdigest(), clock.rounded())
     path = manifest_path(out)
     try:
         write_manifest(manifest, path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -15,7 +13,8 @@ from pydantic import Field
 
 from mive import __version__
 from mive._validation import Model
-from mive.errors import OutputError, RequestError
+from mive.atomic import output_errors, write_whole
+from mive.errors import RequestError
 from mive.request import EditRequest, FrameRange, ResolvedSettings
 from mive.settings import ChosenEngine, ChosenPrecision
 
@@ -107,23 +106,8 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     Raises:
         OutputError: the disk is full, or the folder is missing or may not be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with part.open("w", encoding="utf-8") as file:
-                file.write(manifest.to_json())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise OutputError(
-            f"the manifest {path} cannot be written: {error.strerror}",
-            expected="a folder that exists and may be written, on a disk with space",
-            fix="Free some space" if full else "Choose another place for the output",
-        ) from error
+    with output_errors(path):
+        write_whole(path, (manifest.to_json().encode(),))
 
 
 def read_manifest(path: Path) -> Manifest:

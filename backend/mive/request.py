@@ -7,6 +7,8 @@ Nothing below the request reads settings from anywhere else. What the user left 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -69,6 +71,13 @@ class FrameRange(Model):
                 field="frames",
             )
         return cls(int(match[1]), int(match[2] or match[1]))
+
+    @classmethod
+    def runs(cls, indices: Iterable[int]) -> Iterator[Self]:
+        """The ranges that indices make up, in their order, each as soon as it ends."""
+        for _, pairs in groupby(enumerate(indices), lambda pair: pair[1] - pair[0]):
+            run = [index for _, index in pairs]
+            yield cls(run[0], run[-1])
 
     def __str__(self) -> str:
         """What :meth:`parse` reads."""
@@ -181,6 +190,23 @@ class EditRequest(Model):
                 at=["global_caption"],
             )
         return self
+
+    def sources(self) -> dict[str, str]:
+        """All paths that it names, by the field that names them, such as ``instances[0].matte``."""
+        fields = {"clip": self.clip, "mattes": self.mattes}
+        fields |= {f"instances[{index}].matte": instance.matte for index, instance in enumerate(self.instances)}
+        return {field: path for field, path in fields.items() if path is not None}
+
+    def with_sources(self, place: Callable[[str], str]) -> Self:
+        """The request with another path in place of each that it names."""
+        changes: dict[str, object] = {"clip": place(self.clip)}
+        if self.mattes is not None:
+            changes["mattes"] = place(self.mattes)
+        changes["instances"] = tuple(
+            instance if instance.matte is None else instance.model_copy(update={"matte": place(instance.matte)})
+            for instance in self.instances
+        )
+        return self.model_copy(update=changes)
 
 
 def _path(path: str) -> str:

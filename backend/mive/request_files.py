@@ -38,19 +38,10 @@ def anchored(request: EditRequest, folder: Path) -> EditRequest:
         folder: where relative paths start.
     """
     root = folder.absolute()
-
-    def place(path: str | None) -> str | None:
-        return None if path is None else str(root / path)
-
-    own = tuple(i.model_copy(update={"matte": place(i.matte)}) for i in request.instances)
-    changes: dict[str, object] = {
-        "clip": place(request.clip),
-        "mattes": place(request.mattes),
-        "instances": own,
-    }
-    if "bundle" in request.model_fields_set:
-        changes["bundle"] = _bundle(request.bundle, root)
-    return request.model_copy(update=changes)
+    placed = request.with_sources(lambda path: str(root / path))
+    if "bundle" not in request.model_fields_set:
+        return placed
+    return placed.model_copy(update={"bundle": _bundle(request.bundle, root)})
 
 
 def _bundle(name: str, root: Path) -> str:

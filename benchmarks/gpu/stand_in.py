@@ -135,7 +135,7 @@ def stand_in(shape: Shape, device: torch.device, dtype: torch.dtype) -> StandIn:
     flow = F.interpolate(motion, (8 * shape.side, 8 * shape.side), mode="bilinear")
     hint = torch.rand(shape.frames, 3, 8 * shape.side, 8 * shape.side, device=device, dtype=dtype)
     with torch.inference_mode():
-        embedded = engine._hint_embedding(hint.contiguous(memory_format=torch.channels_last))
+        embedded = engine.hint_embedding(hint.contiguous(memory_format=torch.channels_last))
     paths = {sizes[0]: trajectories(flow, sizes[0]).to(device)}
     latent = pyramid[shape.side, shape.side].float()[:, :, None]
     captions = tuple(f"a {word} thing" for word in WORDS[: shape.instances])

@@ -7,12 +7,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 from mive import __version__
+from mive.console.ending import say_failure
 from mive.errors import MiveError, OutputError
-from mive_bridge.place import Place, Served, socket_path
+from mive.places import socket_path
+from mive_bridge.place import Place, Served
 
 _STARTED: Final = b"."
 _MOST_DESCRIPTORS: Final = 65536
@@ -38,13 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return doctor()
         return _detached() if chosen.detach else _serve(lambda: None)
     except MiveError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return error.exit_code
+        return say_failure(error)
 
 
 def _serve(listening: Callable[[], None]) -> int:
     os.umask(0o077)
-    path = Path(socket_path()).absolute()
+    path = socket_path().absolute()
     try:
         place = Place(path)
     except Served:

@@ -14,11 +14,12 @@ from mive import __version__
 from mive.errors import MiveError
 from mive.install.doctor import Check
 from mive.install.places import places
+from mive.places import socket_path
 from mive_bridge.asking import Asking
 from mive_bridge.files import size_of
 from mive_bridge.logs import log_path
 from mive_bridge.messages import Malformed
-from mive_bridge.place import check_folder, check_socket, is_own_user, listening_process, socket_path
+from mive_bridge.place import check_folder, check_socket, is_own_user, listening_process
 from mive_bridge.servers import PROGRAM, tls_for
 from mive_bridge.settings import Settings, cache_folder, settings_path
 

@@ -18,11 +18,13 @@ import shutil
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, Self
 
+from mive.atomic import remove_asides, write_whole
 from mive.jobs import JobState
-from mive_bridge.files import private_folder, remove_parts, write_whole
+from mive_bridge.files import private_folder
 from mive_bridge.frames import FrameCache
 from mive_bridge.messages import plain
 from mive_bridge.names import hashed
@@ -83,8 +85,8 @@ class Edit:
     def __init__(self, folder: Path, order: Order, standing: Standing, cache: FrameCache) -> None:
         """Blocks."""
         private_folder(folder / "masks")
-        remove_parts(folder)
-        remove_parts(folder / "masks")
+        remove_asides(folder)
+        remove_asides(folder / "masks")
         self.folder = folder
         self.order = order
         self.at = standing
@@ -121,7 +123,7 @@ class Edit:
         # Of two threads the later one must not write what the earlier one has seen.
         with self._saving:
             record = {"order": self.order.fields, "standing": vars(self.at)}
-            write_whole(self.folder / RECORD, (json.dumps(record).encode(),))
+            write_whole(self.folder / RECORD, (json.dumps(record).encode(),), durable=False)
 
     @property
     def frames(self) -> range | None:
@@ -245,12 +247,7 @@ def remove_sent(folder: Path) -> None:
 
 def _ranges(numbers: Iterable[int]) -> list[str]:
     """``["0-4", "7"]``, as many as a state may have."""
-    ranges: list[tuple[int, int]] = []
-    for number in numbers:
-        if ranges and ranges[-1][1] == number - 1:
-            ranges[-1] = (ranges[-1][0], number)
-        elif len(ranges) == _MOST_RANGES:
-            break
-        else:
-            ranges.append((number, number))
-    return [f"{first}-{last}" if last > first else str(first) for first, last in ranges]
+    from mive.request import FrameRange
+
+    runs = islice(FrameRange.runs(numbers), _MOST_RANGES)
+    return [str(run) if len(run) > 1 else str(run.first) for run in runs]

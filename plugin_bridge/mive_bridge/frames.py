@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from mive_bridge.files import age_of, private_folder, remove_parts, size_of, write_whole
+from mive.atomic import remove_asides, write_whole
+from mive_bridge.files import age_of, private_folder, size_of
 from mive_bridge.images import PAGE, Format, Image
 from mive_bridge.messages import Refused
 from mive_bridge.pixels import Box, Mask, box_of, fitted, with_mask
@@ -100,7 +101,7 @@ class FrameCache:
     def __init__(self, folder: Path, limit: int) -> None:
         private_folder(folder)
         # Bridges of other sessions write here too.
-        remove_parts(folder, _WRITING_SECONDS)
+        remove_asides(folder, _WRITING_SECONDS)
         self.folder = folder
         self.limit = limit
         self._lock = threading.Lock()
@@ -133,7 +134,7 @@ class FrameCache:
         facts = Facts(form, box_of(mask), source)
         left, top, right, bottom = facts.box
         part = with_mask(colour[top:bottom, left:right], mask[top:bottom, left:right])
-        write_whole(self._path(name), (facts.to_page(), part.data.cast("B") if part.size else b""), flush=True)
+        write_whole(self._path(name), (facts.to_page(), part.data.cast("B") if part.size else b""))
         with self._lock:
             self._total += facts.size - self._sizes.pop(name, 0)
             self._sizes[name] = facts.size

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mive.atomic import write_whole
 from mive.errors import MediaError
-from mive_bridge.files import write_whole
 
 if TYPE_CHECKING:
     from mive.media import Pixels
@@ -24,7 +24,7 @@ def write_mask(path: Path, mask: Mask, look: str) -> None:
         OSError: the disk is full, or may not be written.
     """
     facts = json.dumps({"shape": mask.shape, "source": look}).encode()
-    write_whole(path, (facts + b"\n", zlib.compress(np.packbits(mask).tobytes(), 1)))
+    write_whole(path, (facts + b"\n", zlib.compress(np.packbits(mask).tobytes(), 1)), durable=False)
 
 
 def read_mask(path: Path, colour: Pixels) -> tuple[Mask, str]:

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from mive.atomic import folder_aside, keep_aside
 from mive.errors import MatteError, MediaError
 from mive.media import ClipInfo, open_clip, open_writer
 from mive.media.colour import alpha_of
@@ -31,7 +32,7 @@ from mive.media.sequence import SequenceClip
 from mive.media.video import VideoClip
 from mive.request import EditRequest, FrameRange, Instance, Settings
 from mive.samples import sample_of
-from mive_bridge.files import folder_aside
+from mive_bridge.files import private_folder
 from mive_bridge.images import Image
 from mive_bridge.mattes import Kind, ids_of, kind_of, over
 from mive_bridge.orders import Order
@@ -54,11 +55,13 @@ def packed(folder: Path, order: Order, frames: range, puts: Puts, still_so: Call
         OSError: the disk is full, or may not be written.
     """
     if not folder.is_dir():
-        with folder_aside(folder) as aside:
+        private_folder(folder.parent)
+        with folder_aside(folder.parent) as aside:
             request = _Packing(order, frames, puts, aside, folder).request()
             if not still_so():
                 raise MediaError("the source changed while it was read", fix="Press Analyse")
             (aside / _REQUEST).write_text(request.model_dump_json(exclude_unset=True, by_alias=True))
+            keep_aside(aside, folder, durable=False)
     return EditRequest.from_json((folder / _REQUEST).read_bytes())
 
 
@@ -82,12 +85,7 @@ def as_images(folder: Path, request: EditRequest) -> EditRequest:
                     writer.write(frame)
         return str(images)
 
-    instances = (
-        instance if instance.matte is None else instance.model_copy(update={"matte": place(instance.matte)})
-        for instance in request.instances
-    )
-    mattes = {} if request.mattes is None else {"mattes": place(request.mattes)}
-    return request.model_copy(update={"clip": place(request.clip), "instances": tuple(instances), **mattes})
+    return request.with_sources(place)
 
 
 @dataclass

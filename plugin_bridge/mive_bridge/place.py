@@ -22,15 +22,6 @@ class Served(Exception):
     """Another bridge serves the socket."""
 
 
-def socket_path() -> Path:
-    """``$MIVE_BRIDGE_SOCKET``, else in the user's runtime folder, else in a folder of the user's in ``/tmp``."""
-    if chosen := os.environ.get("MIVE_BRIDGE_SOCKET"):
-        return Path(chosen)
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "mive" / "bridge.sock"
-    return Path(f"/tmp/mive-{os.geteuid()}/bridge.sock")
-
-
 class Place:
     """A socket that listens for as long as this is open.
 

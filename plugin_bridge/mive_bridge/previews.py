@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mive_bridge.files import private_folder, write_whole
+from mive.atomic import write_whole
+from mive_bridge.files import private_folder
 
 if TYPE_CHECKING:
     from mive.client import Preview
@@ -52,7 +53,7 @@ class PreviewSheet:
         assert drawn
         with contextlib.suppress(OSError):
             private_folder(self._path.parent)
-            write_whole(self._path, (data.tobytes(),))
+            write_whole(self._path, (data.tobytes(),), durable=False)
             step = f"after step {preview.done} of {preview.total}" if preview.done else "from a quick sketch"
             self._line = f"Preview {step}: {self._path}"
         if self._closed:

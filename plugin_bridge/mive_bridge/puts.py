@@ -21,8 +21,9 @@ from typing import Final
 
 import numpy as np
 
+from mive.atomic import remove_asides, write_whole
 from mive.errors import RequestError
-from mive_bridge.files import remove_parts, size_of, write_whole
+from mive_bridge.files import size_of
 from mive_bridge.images import Image, Seen
 from mive_bridge.messages import Refused
 from mive_bridge.names import Fingerprint, frame_key
@@ -75,7 +76,7 @@ class Puts:
         self._pixels = folder / "puts"
         self._edit = edit
         self._pixels.mkdir(exist_ok=True)
-        remove_parts(self._pixels)
+        remove_asides(self._pixels)
         self.by_number: dict[int, Put] = {}
         with contextlib.suppress(FileNotFoundError):
             for line in self._journal.read_text().splitlines():
@@ -114,7 +115,7 @@ class Puts:
                 if (str(found), thumbprint(image)) != (put.images[name].fingerprint, put.images[name].thumbprint):
                     raise Refused(f'The image "{name}" is not what its fingerprint and print say.')
 
-        write_whole(self._pixels / put.file, parts())
+        write_whole(self._pixels / put.file, parts(), durable=False)
 
     def note(self, put: Put) -> None:
         """Keeps a frame that was written, in place of the former of its number.

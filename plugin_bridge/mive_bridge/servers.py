@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mive_bridge.files import write_whole
+from mive.atomic import write_whole
 from mive_bridge.settings import Settings
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class OwnServer:
                 cwd="/",
             )
         started = _start_time(self._process.pid)
-        write_whole(self._record, (json.dumps({"pid": self._process.pid, "started": started}).encode(),))
+        write_whole(self._record, (json.dumps({"pid": self._process.pid, "started": started}).encode(),), durable=False)
         log.info("started a server, process %d", self._process.pid)
 
     def _stop(self) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from mive._validation import Model, Number
 from mive.errors import RequestError
+from mive.places import config_folder, default_cache
 
 _GIGABYTE: Final = 10**9
 
@@ -68,11 +69,9 @@ def settings_path() -> Path:
     """``$MIVE_BRIDGE_CONFIG``, else ``mive/bridge.toml`` in the user's configuration folder."""
     if chosen := os.environ.get("MIVE_BRIDGE_CONFIG"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "mive" / "bridge.toml"
+    return config_folder() / "mive" / "bridge.toml"
 
 
 def cache_folder() -> Path:
-    """``bridge`` in ``$MIVE_CACHE``, else in MIVE's folder among the user's caches."""
-    if chosen := os.environ.get("MIVE_CACHE"):
-        return Path(chosen).absolute() / "bridge"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "mive" / "bridge"
+    """The bridge's in MIVE's cache folder; absolute, since a bridge in the background leaves its folder."""
+    return default_cache().absolute() / "bridge"

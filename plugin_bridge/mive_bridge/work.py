@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib import import_module
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from mive.client import AsyncClient, ServerInfo
     from mive.jobs import Send
     from mive.media import Clip, Pixels
-    from mive.request import EditRequest
+    from mive.request import EditRequest, FrameRange
 
 log = logging.getLogger("mive.bridge.work")
 
@@ -168,19 +167,17 @@ class Work:
 
         lacking = set(edit.lacking)
         wanted = [index for index in indices if index + edit.first_index in lacking]
-        for first, last in _ranges(wanted):
-            sources = await asyncio.to_thread(self._sources, edit, range(first, last + 1))
-            async for index, colour in client.fetch(edit.at.job, FrameRange(first, last)):
+        for run in FrameRange.runs(wanted):
+            sources = await asyncio.to_thread(self._sources, edit, run)
+            async for index, colour in client.fetch(edit.at.job, run):
                 await asyncio.to_thread(self._keep, edit, index + edit.first_index, colour, sources)
 
-    def _sources(self, edit: Edit, indices: range) -> Iterator[Pixels]:
+    def _sources(self, edit: Edit, frames: FrameRange) -> Iterator[Pixels]:
         """The frames as they were sent; none where all masks are known."""
-        from mive.request import FrameRange
-
-        if all(edit.mask(index + edit.first_index).is_file() for index in indices):
+        if all(edit.mask(index + edit.first_index).is_file() for index in frames.indices()):
             return iter(())
         path = edit.order.source or str(edit.parcel / "clip")
-        return _open(path).read(FrameRange(indices[0], indices[-1]))
+        return _open(path).read(frames)
 
     def _keep(self, edit: Edit, number: int, colour: Pixels, sources: Iterator[Pixels]) -> None:
         source = next(sources, None)
@@ -278,13 +275,6 @@ def _check_like(colour: Pixels, source: Pixels) -> None:
             expected=f"{source.shape[1]}x{source.shape[0]} {source.dtype}, as the source",
             fix="Compare the versions of MIVE here and at the server",
         )
-
-
-def _ranges(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """First and last of each run."""
-    for _, run in groupby(enumerate(indices), lambda pair: pair[1] - pair[0]):
-        numbers = [index for _, index in run]
-        yield numbers[0], numbers[-1]
 
 
 def _size(folder: Path) -> int:

@@ -21,7 +21,7 @@ from tests.server.served import modelless
 from mive.errors import OutputError
 from mive.v1 import mive_pb2
 from mive_bridge.files import size_of
-from mive_bridge.place import Place, Served, socket_path
+from mive_bridge.place import Place, Served
 
 COUNT = 5
 CAPTION = f"1: quick {COUNT} frames of 64 x 48 u8"
@@ -245,16 +245,6 @@ def test_the_socket_is_the_users_alone_and_that_of_a_dead_bridge_is_taken_over(t
     (tmp_path / "elsewhere").symlink_to(tmp_path / "run")
     with pytest.raises(OutputError, match="is not this user's"):
         Place(tmp_path / "elsewhere" / "b.sock")
-
-
-def test_where_plugin_and_bridge_meet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MIVE_BRIDGE_SOCKET", raising=False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
-    assert socket_path() == Path("/run/user/7/mive/bridge.sock")
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert socket_path() == Path(f"/tmp/mive-{os.geteuid()}/bridge.sock")
-    monkeypatch.setenv("MIVE_BRIDGE_SOCKET", "/elsewhere/b.sock")
-    assert socket_path() == Path("/elsewhere/b.sock")
 
 
 def test_the_bridge_starts_without_what_takes_long_to_load(make_bridge: Make) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -172,15 +171,6 @@ def test_a_socket_that_others_reach(installed: Path, short: Path) -> None:
 def test_a_socket_whose_path_is_too_long(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIVE_BRIDGE_SOCKET", "/tmp/" + "x" * 110)
     assert "longer than sockets may be" in faults()["socket"][0]
-
-
-def test_the_socket_is_the_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/7")
-    assert doctor.socket_path() == Path("/run/user/7/mive/bridge.sock")
-    monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert doctor.socket_path() == Path(f"/tmp/mive-{os.geteuid()}/bridge.sock")
-    monkeypatch.setenv("MIVE_BRIDGE_SOCKET", "/elsewhere")
-    assert doctor.socket_path() == Path("/elsewhere")
 
 
 def test_a_script_that_starts_nothing(installed: Path, programs: Path) -> None:

@@ -10,9 +10,11 @@ from tests.server.fakes import ANNA, FakeClock
 
 from mive.errors import BundleError, MediaError
 from mive.request import FrameRange
+from mive.server.events import queued
 from mive.server.jobs import Submission
 from mive.server.leases import MOST_FRUITLESS, LeaseLost
 from mive.server.store import JobStore
+from mive.v1 import job_pb2
 
 Asked = Callable[..., Submission]
 
@@ -41,11 +43,11 @@ def test_a_worker_that_lost_its_job_is_refused(store: JobStore, asked: Asked, cl
     late: list[Callable[[], object]] = [
         lambda: leases.renew(job.id, "one", 10),
         lambda: leases.cancelling(job.id, "one"),
-        lambda: leases.event(job.id, "one", "sampling", {}),
+        lambda: leases.event(job.id, "one", queued(0)),
         lambda: leases.opened(job.id, "one", FrameRange(0, 1), b"clip"),
         lambda: leases.narrow(job.id, "one", 4),
         lambda: leases.release(job.id, "one"),
-        lambda: leases.done(job.id, "one", "{}", {}),
+        lambda: leases.done(job.id, "one", "{}", job_pb2.Done()),
         lambda: leases.failed(job.id, "one", MediaError("broken")),
         lambda: leases.cancelled(job.id, "one", "why"),
     ]
@@ -86,7 +88,7 @@ def test_a_job_past_its_deadline_never_starts(store: JobStore, asked: Asked, clo
     assert (failed.state, failed.started, failed.attempts) == ("failed", None, 0)
     assert failed.error is not None
     assert failed.error["error"] == "DeadlinePassed"
-    assert store.events(ANNA, late.id)[-1].kind == "failed"
+    assert store.events(ANNA, late.id)[-1].HasField("failed")
 
 
 def test_a_deadline_does_not_count_once_the_job_has_started(store: JobStore, asked: Asked, clock: FakeClock) -> None:
@@ -113,7 +115,7 @@ def test_the_jobs_of_a_dead_worker_are_free_at_once(store: JobStore, asked: Aske
     store.leases.claim("one", 1000)
     assert store.leases.release_all("one") == [job.id]
     assert store.leases.claim("two", 10) is not None
-    assert [e.body["attempts"] for e in store.events(ANNA, job.id)] == [0, 1]
+    assert [e.queued.attempts for e in store.events(ANNA, job.id)] == [0, 1]
 
 
 def test_a_job_that_kills_its_workers_is_given_up(store: JobStore, asked: Asked) -> None:
@@ -142,7 +144,7 @@ def test_endings_are_kept(store: JobStore, asked: Asked) -> None:
     leases = store.leases
     leases.claim("w", 10)
     leases.opened(good.id, "w", FrameRange(3, 7), b"clip")
-    leases.done(good.id, "w", '{"manifest": 1}', {"first": 3})
+    leases.done(good.id, "w", '{"manifest": 1}', job_pb2.Done())
     leases.claim("w", 10)
     leases.failed(bad.id, "w", MediaError("the clip is broken", field="clip"))
     done, failed = store.get(ANNA, good.id), store.get(ANNA, bad.id)

@@ -28,6 +28,7 @@ from mive.server.store import JobStore
 from mive.server.task import Task
 from mive.server.tokens import Tokens, new_token
 from mive.server.worker import Worker
+from mive.v1 import job_pb2
 
 Asked = Callable[..., Submission]
 
@@ -123,14 +124,23 @@ def test_jobs_of_an_earlier_server_are_not_counted(
     assert later.registry.get_sample_value("mive_jobs_ended_total", {"outcome": "done"}) == 0
 
 
+def test_an_end_that_an_older_version_told_is_counted(worker: Worker, metrics: Metrics, asked: Asked) -> None:
+    job, _ = worker.store.submit(asked())
+    worker.store.leases.claim("w", 10)
+    worker.store.leases.done(job.id, "w", '{"frames": {"first": 3, "last": 7}, "seconds": {}}', job_pb2.Done())
+    with worker.store.database.transaction() as write:
+        write.execute("UPDATE events SET message = ?", ('{"first": 3, "last": 7}',))
+    assert metrics.registry.get_sample_value("mive_jobs_ended_total", {"outcome": "done"}) == 1
+
+
 def test_stages_are_timed(worker: Worker, metrics: Metrics, asked: Asked, clock: FakeClock) -> None:
     job, _ = worker.store.submit(asked())
     worker.store.leases.claim("w", 10)
     manifest = '{"frames": {"first": 3, "last": 7}, "seconds": {"sampling": 12.5, "write": 0.2}}'
-    worker.store.leases.done(job.id, "w", manifest, {"first": 3, "last": 7})
+    worker.store.leases.done(job.id, "w", manifest, job_pb2.Done())
     cached, _ = worker.store.submit(asked())
     worker.store.leases.claim("w", 10)
-    worker.store.leases.done(cached.id, "w", manifest, {"first": 3, "last": 7, "cached": True})
+    worker.store.leases.done(cached.id, "w", manifest, job_pb2.Done(cached=True))
     sample = metrics.registry.get_sample_value
     assert sample("mive_stage_seconds_sum", {"stage": "sampling"}) == 12.5
     assert sample("mive_stage_seconds_count", {"stage": "write"}) == 1

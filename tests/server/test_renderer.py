@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tests.server.fakes import ANNA, BEN
 
+from mive import atomic
 from mive.edit import run_edit
 from mive.editing.inversions import InversionCache
 from mive.engines.torch_engine import TorchEngine
@@ -25,7 +25,6 @@ from mive.manifest import Manifest, read_manifest
 from mive.media import open_clip
 from mive.method.sampling import Sampler
 from mive.request import EditRequest, FrameRange
-from mive.server import files
 from mive.server.jobs import Handles, Job, Submission
 from mive.server.options import WorkerOptions
 from mive.server.renderer import EditRenderer
@@ -34,6 +33,7 @@ from mive.server.store import JobStore
 from mive.server.supervisor import Supervisor
 from mive.server.watch import Watch
 from mive.server.worker import Worker
+from mive.wire.progress import STAGES
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def test_a_job_makes_the_frames_of_mive_edit(
     assert manifest.outputs == ()
     store = JobStore(tmp_path / "jobs.sqlite")
     events = store.events(ANNA, job.id)
-    finished = [(e.body["first"], e.body["last"]) for e in events if e.kind == "window_finished"]
-    assert finished == [(0, 1), (2, 4)]
-    assert {"load", "conditions", "inversion", "sampling", "write"} <= {e.kind for e in events}
+    windows = [e.window_finished.frames for e in events if e.HasField("window_finished")]
+    assert [(frames.first, frames.last) for frames in windows] == [(0, 1), (2, 4)]
+    assert set(STAGES.values()) <= {e.WhichOneof("event") for e in events}
     store.close()
     source = list(open_clip(edit.clip).read())
     results = Worker(store, WorkerOptions(name="w", data=tmp_path), renderer).results.of(job.id)
@@ -100,8 +100,8 @@ def test_new_captions_do_not_invert_again(tmp_path: Path, renderer: EditRenderer
     other = edit.instances[0].model_copy(update={"caption": "a black star"})
     job = render(tmp_path, renderer, edit.model_copy(update={"instances": (other,)}))
     store = JobStore(tmp_path / "jobs.sqlite")
-    (inversion,) = (e for e in store.events(ANNA, job.id) if e.kind == "inversion")
-    assert inversion.body["cached"]
+    (inversion,) = (e.inversion for e in store.events(ANNA, job.id) if e.HasField("inversion"))
+    assert inversion.cached
     store.close()
 
 
@@ -119,8 +119,8 @@ def test_the_same_edit_again_is_not_made_again(tmp_path: Path, renderer: EditRen
         done = store.get(owner, job.id)
         assert manifest_of(done).request == request
         assert manifest_of(done).frames_hash == Results(tmp_path / "results").of(job.id).hash(FrameRange(0, 4))
-        (last,) = (e for e in store.events(owner, job.id) if e.kind == "done")
-        return bool(last.body["cached"])
+        (last,) = (e.done for e in store.events(owner, job.id) if e.HasField("done"))
+        return last.cached
 
     assert cached(ANNA, again)
     assert not cached(BEN, again)
@@ -135,15 +135,15 @@ def test_previews_show_every_instance_where_it_is(tmp_path: Path, renderer: Edit
     store = JobStore(tmp_path / "jobs.sqlite")
     job, _ = store.submit(Submission(ANNA, edit, preview_every=1))
     assert Worker(store, WorkerOptions(name="w", data=tmp_path), renderer).step()
-    previews = [event.body for event in store.events(ANNA, job.id) if event.kind == "preview"]
-    assert sorted(preview["instance"] for preview in previews) == [1, 2], "newer ones replace older ones"
+    previews = [event.preview for event in store.events(ANNA, job.id) if event.HasField("preview")]
+    assert sorted(preview.instance_id for preview in previews) == [1, 2], "newer ones replace older ones"
     for preview in previews:
-        image = np.frombuffer(base64.b64decode(preview["image"]), np.uint8)
-        assert image.size == preview["width"] * preview["height"] * 3
-        assert max(preview["width"], preview["height"]) <= 256
+        image = np.frombuffer(preview.data, np.uint8)
+        assert image.size == preview.format.width * preview.format.height * 3
+        assert max(preview.format.width, preview.format.height) <= 256
         assert image.std() > 0
-        assert 0 < preview["done"] <= preview["total"]
-        assert preview["frame"] in range(5)
+        assert 0 < preview.done <= preview.total
+        assert preview.frame in range(5)
     store.close()
 
 
@@ -265,7 +265,7 @@ class Killed:
                 if left == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        write, advance, report = files._write_all, Sampler._advance, Watch.report
+        write, advance, report = atomic._write_all, Sampler._advance, Watch.report
 
         def write_slowly(descriptor: int, data: bytes | memoryview) -> None:
             whole = memoryview(data).cast("B")
@@ -281,7 +281,7 @@ class Killed:
             moment()
             report(*arguments)  # type: ignore[arg-type]
 
-        files._write_all, Sampler._advance, Watch.report = write_slowly, count, tell  # type: ignore[assignment, method-assign]
+        atomic._write_all, Sampler._advance, Watch.report = write_slowly, count, tell  # type: ignore[assignment, method-assign]
         store = JobStore(self.data / "jobs.sqlite")
         worker = Worker(store, WorkerOptions(name=name, data=self.data), self.renderer)
         assert worker.step()
@@ -354,7 +354,7 @@ def test_kill_9_repeats_one_step_at_most_and_changes_no_frame(
 def test_a_real_process_is_killed_and_its_successor_goes_on(
     tmp_path: Path, edit: EditRequest, frames_hash: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(files.__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(atomic.__file__).parents[1]))
     store = JobStore(tmp_path / "jobs.sqlite")
     supervisor = Supervisor(store.leases, [WorkerOptions(name="w", data=tmp_path, device="cpu", bundle=edit.bundle)])
     job, _ = store.submit(Submission(ANNA, edit))

@@ -12,13 +12,20 @@ from pathlib import Path
 import pytest
 from tests.server.fakes import ANNA, BEN, FakeClock, a_request
 
+from mive.progress import Progress
 from mive.server.errors import JobNotFound, KeyReused, QueueFull, StoreError
 from mive.server.events import MOST_EVENTS
 from mive.server.jobs import Submission
 from mive.server.schema import MIGRATIONS
 from mive.server.store import JobStore
+from mive.v1 import job_pb2
+from mive.wire.progress import progress_to_event
 
 Asked = Callable[..., Submission]
+
+
+def window_finished(window: int) -> job_pb2.JobEvent:
+    return job_pb2.JobEvent(window_finished=job_pb2.WindowFinished(window=window))
 
 
 def test_a_job_is_kept_as_it_was_asked(store: JobStore, asked: Asked, clock: FakeClock) -> None:
@@ -135,24 +142,37 @@ def test_a_waiting_job_is_cancelled_at_once_and_a_running_one_is_told(store: Job
     store.leases.cancelled(running.id, "w", "nobody watched")
     done = store.cancel(ANNA, running.id)
     assert (done.state, done.finished) == ("cancelled", True)
-    assert [e.kind for e in store.events(ANNA, running.id)] == ["queued", "cancelled"]
+    assert [e.WhichOneof("event") for e in store.events(ANNA, running.id)] == ["queued", "cancelled"]
 
 
 def test_a_watcher_goes_on_where_it_broke_off(store: JobStore, asked: Asked) -> None:
     job, _ = store.submit(asked())
     store.leases.claim("w", 10)
     for done in range(1, 50):
-        store.leases.event(job.id, "w", "sampling", {"done": done}, slot="sampling")
+        store.leases.event(job.id, "w", progress_to_event(Progress("sampling", done, 50)), slot="sampling")
         if done % 10 == 0:
-            store.leases.event(job.id, "w", "window_finished", {"window": done // 10})
+            store.leases.event(job.id, "w", window_finished(done // 10))
     seen = store.events(ANNA, job.id)
-    kinds = [event.kind for event in seen]
-    assert kinds == ["queued", *["window_finished"] * 4, "sampling"], "progress replaces itself, the rest stays"
+    kinds = [event.WhichOneof("event") for event in seen]
+    assert kinds == ["queued", *["window_finished"] * 4, "step"], "progress replaces itself, the rest stays"
     assert [e.sequence for e in seen] == sorted({e.sequence for e in seen})
     assert store.events(ANNA, job.id, after=seen[2].sequence) == seen[3:]
     assert store.events(ANNA, job.id, after=seen[-1].sequence) == []
     assert store.get(ANNA, job.id).last_event == seen[-1].sequence
     assert store.events(ANNA, job.id, limit=2) == seen[:2]
+
+
+def test_what_an_older_version_told_of_a_job_is_refused_and_nothing_else(store: JobStore, asked: Asked) -> None:
+    old, _ = store.submit(asked())
+    store.leases.claim("w", 10)
+    store.leases.done(old.id, "w", "{}", job_pb2.Done(cached=True))
+    with store.database.transaction() as write:
+        write.execute("UPDATE events SET message = ?", ('{"attempts": 0}',))
+    new, _ = store.submit(asked())
+    with pytest.raises(StoreError, match="another version of MIVE"):
+        store.events(ANNA, old.id)
+    assert [event.WhichOneof("event") for event in store.events(ANNA, new.id)] == ["queued"]
+    assert store.get(ANNA, old.id).state == "done"
 
 
 def test_a_jobs_events_are_bounded(store: JobStore, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +181,9 @@ def test_a_jobs_events_are_bounded(store: JobStore, asked: Asked, monkeypatch: p
     job, _ = store.submit(asked())
     store.leases.claim("w", 10)
     for window in range(30):
-        store.leases.event(job.id, "w", "window_finished", {"window": window})
+        store.leases.event(job.id, "w", window_finished(window))
     seen = store.events(ANNA, job.id)
-    assert [event.body["window"] for event in seen] == list(range(10, 30))
+    assert [event.window_finished.window for event in seen] == list(range(10, 30))
 
 
 def test_a_database_of_a_newer_version_is_left_alone(store: JobStore) -> None:

@@ -57,7 +57,7 @@ def start(tmp_path: Path, store: JobStore, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def running(store: JobStore, job: Job) -> bool:
-    return any(event.kind == "sampling" for event in store.events(ANNA, job.id))
+    return any(event.HasField("step") for event in store.events(ANNA, job.id))
 
 
 def test_a_killed_worker_is_started_again_and_its_job_with_it(start: Start, store: JobStore) -> None:

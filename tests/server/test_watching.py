@@ -8,10 +8,10 @@ import pytest
 from tests.server.conftest import Submit
 from tests.server.fakes import ANNA
 
-from mive.server.jobs import Event
 from mive.server.rpc.pulse import Pulse
 from mive.server.rpc.watching import Watching
 from mive.server.store import JobStore
+from mive.v1 import job_pb2
 
 
 def watched(store: JobStore, job: str, after: int = 0) -> list[str]:
@@ -32,7 +32,7 @@ def test_an_end_between_two_looks_is_told(store: JobStore, asked: Submit, monkey
     store.leases.claim("worker", 10)
     read = store.events
 
-    def end_after(*arguments: object) -> list[Event]:
+    def end_after(*arguments: object) -> list[job_pb2.JobEvent]:
         events = read(*arguments)  # type: ignore[arg-type]
         if store.get(ANNA, job.id).state == "running":
             store.leases.cancelled(job.id, "worker", "just now")

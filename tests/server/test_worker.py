@@ -23,6 +23,7 @@ from mive.server.options import WorkerOptions
 from mive.server.store import JobStore
 from mive.server.task import Rendered, Task
 from mive.server.worker import Worker
+from mive.v1 import job_pb2
 
 Asked = Callable[..., Submission]
 
@@ -45,7 +46,7 @@ def after(worker: Worker, asked: Submission) -> Job:
 
 
 def kinds(worker: Worker, job: Job) -> list[str]:
-    return [event.kind for event in worker.store.events(ANNA, job.id)]
+    return [str(event.WhichOneof("event")) for event in worker.store.events(ANNA, job.id)]
 
 
 def leftovers(worker: Worker, job: Job) -> list[Path]:
@@ -59,9 +60,9 @@ def test_a_job_is_edited_and_told(worker: Worker, asked: Asked, renderer: FakeRe
     assert job.manifest is not None
     results = worker.results.of(job.id)
     assert Manifest.from_json(job.manifest).frames_hash == results.hash(FrameRange(10, 12))
-    assert kinds(worker, job) == ["queued", "load", "sampling", "window_finished", "done"]
-    assert worker.store.events(ANNA, job.id)[-1].body["warnings"] == ["the caption is long"]
-    assert worker.store.events(ANNA, job.id)[2].body["done"] == 4
+    assert kinds(worker, job) == ["queued", "loading", "step", "window_finished", "done"]
+    assert worker.store.events(ANNA, job.id)[-1].done.warnings == ["the caption is long"]
+    assert worker.store.events(ANNA, job.id)[2].step.done == 4
     assert renderer.freed == 1
     assert not worker.step(), "nothing waits any more"
 
@@ -128,7 +129,7 @@ def test_cancel_takes_effect_within_one_step(worker: Worker, asked: Asked) -> No
     job = after(worker, asked())
     assert steps == [0, 1]
     assert (job.state, leftovers(worker, job)) == ("cancelled", [])
-    assert worker.store.events(ANNA, job.id)[-1].body == {"reason": "nobody watched"}
+    assert worker.store.events(ANNA, job.id)[-1].cancelled.reason == "nobody watched"
 
 
 def test_a_cancelled_jobs_memory_is_free_within_two_seconds(worker: Worker, asked: Asked) -> None:
@@ -188,7 +189,7 @@ def test_a_worker_that_lost_its_job_lets_go_of_it(worker: Worker, asked: Asked, 
     worker.renderer = FakeRenderer(step=steal)
     job = after(worker, asked())
     assert (job.state, job.attempts) == ("running", 2)
-    worker.store.leases.done(job.id, "other", "{}", {})
+    worker.store.leases.done(job.id, "other", "{}", job_pb2.Done())
 
 
 def test_a_step_longer_than_the_lease_loses_nothing(tmp_path: Path, asked: Asked) -> None:

@@ -16,8 +16,6 @@ from mive.request import PLAN_NAMES, PRESETS, EditRequest, FrameRange, Instance,
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.request import (
     Source,
-    instance_from_message,
-    instance_to_message,
     range_from_message,
     range_to_message,
     request_from_message,
@@ -121,11 +119,6 @@ def test_settings_come_back_as_they_were(settings: Settings) -> None:
     assert settings_from_message(settings_to_message(settings)) == settings
 
 
-@given(some_instance(3))
-def test_an_instance_comes_back_as_it_was(instance: Instance) -> None:
-    assert instance_from_message(instance_to_message(instance)) == instance
-
-
 def test_what_is_open_is_not_sent() -> None:
     assert settings_to_message(Settings()).ListFields() == [
         (edit_pb2.Settings.DESCRIPTOR.fields_by_name["preset"], edit_pb2.PRESET_STANDARD)
@@ -166,7 +159,9 @@ def test_the_messages_json_is_nearly_the_requests() -> None:
 def test_other_sources_stand_in_for_paths_and_are_named_by_who_reads_them() -> None:
     clip = media_pb2.ClipSource(files=media_pb2.UploadedFiles())
     own = media_pb2.MatteSource(runs=media_pb2.MatteRuns(width=4, height=4))
-    message = request_to_message(CUPS, clip=clip, instance_mattes={2: own})
+    cup, other = CUPS.instances
+    named = CUPS.model_copy(update={"instances": (cup, other.model_copy(update={"matte": "blue cup"}))})
+    message = request_to_message(named, {"clip": clip, "instances[1].matte": own})
     assert message.clip == clip
     assert message.instances[1].matte == own
     with pytest.raises(RequestError, match="clip: the source is files"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import BundleOption, PresetOption
+from mive.cli.options import BundleOption, Flags, PresetOption
 from mive.console.ending import say_json
 from mive.console.needs import require_models
 from mive.console.options import JsonOption, QuietOption
@@ -167,7 +167,7 @@ def _info(
     suite: Path, folder: RunFolder, bundle: str | None, judge: str | None, preset: str | None, changes: list[str]
 ) -> RunInfo:
     """What is asked for; what is left open is as in the run that is gone on with."""
-    from mive.cli.flags import Flags
+    from mive.cli.flags import edit_request
     from mive.evaluate.bench.results import RunInfo
     from mive.request_files import anchored
 
@@ -175,8 +175,8 @@ def _info(
     if judge is not None and Path(judge).is_dir():
         judge = str(Path(judge).absolute())
     # Flags read settings as part of a request; clip, mattes and instances stand in for those of the suite.
-    flags = Flags("-", "-", ("1=-",), (), (), None, bundle, preset, None, None, tuple(changes))
-    given = anchored(flags.request(), Path())
+    flags = Flags("-", "-", ["1=-"], bundle=bundle, preset=preset, set=changes)
+    given = anchored(edit_request(flags), Path())
     used = before.bundle if before and bundle is None else given.bundle
     return RunInfo(
         suite=str(suite.absolute()),

@@ -6,44 +6,19 @@ from typing import Annotated
 
 import typer
 
-from mive.cli.options import (
-    BundleOption,
-    ClipArgument,
-    CodecOption,
-    EditOption,
-    EngineOption,
-    FramesOption,
-    MatteFitOption,
-    MatteOption,
-    MattesOption,
-    OutOption,
-    PresetOption,
-    RequestOption,
-    SeedOption,
-    SetOption,
-    SourceOption,
-)
+from mive.cli.options import CodecOption, EngineOption, Flags, OutOption
 from mive.console.ending import say_made
 from mive.console.needs import require_models
-from mive.console.options import JsonOption, QuietOption, one_of
+from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
 from mive.settings import CODECS, ENGINES, USUAL_ENGINE
 
 
+@grouped
 def edit(
     out: OutOption,
-    clip: ClipArgument = None,
-    mattes: MattesOption = None,
-    edit: EditOption = None,
-    matte: MatteOption = None,
-    source: SourceOption = None,
-    frames: FramesOption = None,
-    bundle: BundleOption = None,
-    preset: PresetOption = None,
-    seed: SeedOption = None,
-    set_: SetOption = None,
-    matte_fit: MatteFitOption = None,
-    request: RequestOption = None,
+    *,
+    flags: Flags,
     codec: CodecOption = None,
     engine: EngineOption = USUAL_ENGINE,
     no_cache: Annotated[
@@ -56,13 +31,9 @@ def edit(
 
     Beside OUT comes a manifest, from which "mive render-again" makes the same frames.
     """
-    from mive.cli.flags import Flags, whole_request
+    from mive.cli.flags import whole_request
 
-    flags = Flags(
-        clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames, bundle,
-        preset, seed, matte_fit, tuple(set_ or ()),
-    )  # fmt: skip
-    whole = whole_request(flags, request)
+    whole = whole_request(flags)
     chosen = None if codec is None else one_of("codec", codec, CODECS)
     runs = one_of("engine", engine, ENGINES)
     require_models()

@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import (
-    BundleOption,
-    ClipArgument,
-    EditOption,
-    FramesOption,
-    MatteFitOption,
-    MatteOption,
-    MattesOption,
-    RequestOption,
-    SetOption,
-    by_id,
-)
+from mive.cli.options import Flags, by_id
 from mive.console.ending import say_json, say_warnings
-from mive.console.options import JsonOption, QuietOption
+from mive.console.options import JsonOption, QuietOption, grouped
 from mive.console.progress import shown
 from mive.errors import OutputError, RequestError
 
 if TYPE_CHECKING:
-    from mive.cli.flags import Flags
     from mive.editing.framing import Framing, FramingRule
     from mive.media import Clip, Mattes
     from mive.progress import Report
@@ -34,16 +22,10 @@ if TYPE_CHECKING:
     from mive.settings import MatteFit
 
 
+@grouped
 def frame(
-    clip: ClipArgument = None,
-    mattes: MattesOption = None,
-    edit: EditOption = None,
-    matte: MatteOption = None,
-    frames: FramesOption = None,
-    bundle: BundleOption = None,
-    set_: SetOption = None,
-    matte_fit: MatteFitOption = None,
-    request: RequestOption = None,
+    *,
+    flags: Flags,
     framing: Annotated[
         str | None, typer.Option(metavar="whole|close", help="Whole frames, or where the mattes are. [default: close]")
     ] = None,
@@ -70,16 +52,12 @@ def frame(
     Without --edit it is about all instances that the mattes hold. "mive edit" sees whole frames so far, which is
     --framing whole.
     """
-    from mive.cli.flags import Flags, whole_request
+    from mive.cli.flags import whole_request
     from mive.editing.framing import find_losses, frame_shot, measure
     from mive.media import open_clip, open_mattes
     from mive.progress import Progress
 
-    flags = Flags(
-        clip, mattes, tuple(edit or ()), tuple(matte or ()), (), frames, bundle,
-        None, None, matte_fit, tuple(set_ or ()),
-    )  # fmt: skip
-    whole = whole_request(_with_all(flags) if request is None else flags, request)
+    whole = whole_request(_with_all(flags) if flags.request is None else flags)
     rule, fit = _rule(whole, {"framing": framing, "context": context, "closest": closest})
     source = open_clip(whole.clip)
     span = _span(source, whole.frames)
@@ -111,7 +89,7 @@ def _with_all(flags: Flags) -> Flags:
 
     if flags.edit or flags.clip is None:
         return flags
-    ids = {number for number, _ in by_id("--matte", flags.matte, "PATH")}
+    ids = {number for number, _ in by_id("--matte", flags.matte or (), "PATH")}
     if flags.mattes is not None:
         source = open_clip(flags.clip)
         span = _span(source, None if flags.frames is None else FrameRange.parse(flags.frames))
@@ -122,7 +100,7 @@ def _with_all(flags: Flags) -> Flags:
             expected="ID mattes, or a matte for each instance",
             fix="Add --mattes PATH, or --matte ID=PATH",
         )
-    return replace(flags, edit=tuple(f"{number}=instance {number}" for number in sorted(ids)))
+    return replace(flags, edit=[f"{number}=instance {number}" for number in sorted(ids)])
 
 
 def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, MatteFit]:

@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from mive.cli.remote import (
-    CaOption,
-    CertOption,
-    InsecureOption,
-    KeyOption,
-    ServerOption,
-    TokenFileOption,
-    connect,
-)
+from mive.cli.remote import ServerOptions
 from mive.console.ending import say_json
-from mive.console.options import JsonOption
+from mive.console.options import JsonOption, grouped
 
 if TYPE_CHECKING:
     from mive.client import Client, Job
@@ -28,19 +20,16 @@ if TYPE_CHECKING:
 _PIPE_WIDTH: Final = 200
 
 
+@grouped
 def jobs(
     long: Annotated[bool, typer.Option("--long", help="Show captions and errors too.")] = False,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, max=1000, help="How many, newest first.")] = 20,
-    server: ServerOption = None,
-    token_file: TokenFileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    insecure: InsecureOption = False,
+    *,
+    server: ServerOptions,
     json: JsonOption = False,
 ) -> None:
     """List your jobs at a server, newest first."""
-    with connect(server, token_file, ca, cert, key, insecure) as client:
+    with server.connect() as client:
         page = client.jobs(most=most)
         # A list tells neither clips nor captions.
         with ThreadPoolExecutor(8) as pool:
@@ -53,18 +42,15 @@ def jobs(
         print(f"There are more: --most {min(10 * most, 1000)}")
 
 
+@grouped
 def cancel(
     job: Annotated[list[str], typer.Argument(metavar="ID...", help='Jobs, as "mive jobs" lists them.')],
-    server: ServerOption = None,
-    token_file: TokenFileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    insecure: InsecureOption = False,
+    *,
+    server: ServerOptions,
     json: JsonOption = False,
 ) -> None:
     """Cancel jobs. One that is running stops within a step; one that has ended stays as it is."""
-    with connect(server, token_file, ca, cert, key, insecure) as client:
+    with server.connect() as client:
         ended = [client.cancel(job_id) for job_id in job]
     if json:
         say_json({"jobs": [as_dict(each, long=False) for each in ended]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -53,10 +54,6 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, such as steps=30."),
 ]
-RequestOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="The whole edit as JSON, instead of CLIP and options."),
-]
 CodecOption = Annotated[
     str | None,
     typer.Option(metavar="|".join(CODECS), help="Instead of what OUT's suffix says."),
@@ -72,6 +69,33 @@ MatteFitOption = Annotated[
         help=f"Whether mattes of another size or length are an error or fitted. [default: {MATTE_FIT}]",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The options that make up a request, for `grouped` commands, as they were written; ``None`` if not given."""
+
+    clip: ClipArgument = None
+    mattes: MattesOption = None
+    edit: EditOption = None
+    matte: MatteOption = None
+    source: SourceOption = None
+    frames: FramesOption = None
+    bundle: BundleOption = None
+    preset: PresetOption = None
+    seed: SeedOption = None
+    set: SetOption = None
+    matte_fit: MatteFitOption = None
+    request: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The whole edit as JSON, instead of CLIP and options."),
+    ] = None
+
+    def given(self) -> list[str]:
+        """Those beside ``request`` that were written, as on the command line."""
+        names = [field.name for field in fields(self) if field.name != "request"]
+        names = [name for name in names if getattr(self, name) not in (None, [])]
+        return ["CLIP" if name == "clip" else f"--{name.replace('_', '-')}" for name in names]
 
 
 def by_id(option: str, texts: Sequence[str], kind: str) -> list[tuple[int, str]]:

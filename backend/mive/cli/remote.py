@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,24 +15,46 @@ if TYPE_CHECKING:
     from mive.client import Client, Event, Tls
     from mive.console.progress import Display
 
-ServerOption = Annotated[
-    str | None,
-    typer.Option(metavar="ADDR", help="HOST:PORT or unix:///PATH. [default: MIVE_SERVER, else 127.0.0.1:7433]"),
-]
-TokenFileOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Holds the token. [default: MIVE_TOKEN, else MIVE_TOKEN_FILE]"),
-]
-CaOption = Annotated[
-    Path | None, typer.Option("--ca", metavar="FILE", help="Who signs the server's certificate (PEM).")
-]
-CertOption = Annotated[Path | None, typer.Option("--cert", metavar="FILE", help="This client's certificate (PEM).")]
-KeyOption = Annotated[Path | None, typer.Option("--key", metavar="FILE", help="The key of --cert (PEM).")]
 BridgeOption = Annotated[
     bool,
     typer.Option("--bridge", help="Reach the server as the OpenFX effect does: with bridge.toml, which may start it."),
 ]
-InsecureOption = Annotated[bool, typer.Option("--insecure", help="Allow plain text to another machine.")]
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """The options that say which server is meant and how it is spoken to, for `grouped` commands."""
+
+    server: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="HOST:PORT or unix:///PATH. [default: MIVE_SERVER, else 127.0.0.1:7433]"),
+    ] = None
+    token_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Holds the token. [default: MIVE_TOKEN, else MIVE_TOKEN_FILE]"),
+    ] = None
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Who signs the server's certificate (PEM).")] = None
+    cert: Annotated[Path | None, typer.Option(metavar="FILE", help="This client's certificate (PEM).")] = None
+    key: Annotated[Path | None, typer.Option(metavar="FILE", help="The key of --cert (PEM).")] = None
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow plain text to another machine.")] = False
+
+    def connect(self, usual: Tls | None = None) -> Client:
+        """A client of the server.
+
+        Args:
+            usual: files for TLS where no option names any.
+
+        Raises:
+            RequestError: the options contradict each other, or a file cannot be read.
+        """
+        # gRPC writes about failed handshakes to standard error, which the errors tell already.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        from mive.client import Client, Tls, read_token
+
+        named = (self.ca, self.cert, self.key)
+        tls = usual if named == (None, None, None) else Tls(*named)
+        token = None if self.token_file is None else read_token(self.token_file)
+        return Client(self.server, token=token, tls=tls, insecure=self.insecure)
 
 
 def through_bridge(wished: bool, server: str | None, say: Callable[[str], None]) -> AbstractContextManager[Tls | None]:
@@ -41,32 +64,6 @@ def through_bridge(wished: bool, server: str | None, say: Callable[[str], None])
     from mive_bridge.lent import lent_server
 
     return lent_server(server, say)
-
-
-def connect(
-    server: str | None,
-    token_file: Path | None,
-    ca: Path | None,
-    cert: Path | None,
-    key: Path | None,
-    insecure: bool,
-    usual: Tls | None = None,
-) -> Client:
-    """A client of the server that the options name.
-
-    Args:
-        usual: files for TLS where no option names any.
-
-    Raises:
-        RequestError: they contradict each other, or a file cannot be read.
-    """
-    # gRPC writes about failed handshakes to standard error, which the errors tell already.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from mive.client import Client, Tls, read_token
-
-    tls = Tls(ca, cert, key) if (ca, cert, key) != (None, None, None) else usual
-    token = None if token_file is None else read_token(token_file)
-    return Client(server, token=token, tls=tls, insecure=insecure)
 
 
 class Teller:

@@ -3,64 +3,38 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mive.cli.options import (
-    ClipArgument,
-    CodecOption,
-    EditOption,
-    FramesOption,
-    LaterOutOption,
-    MatteFitOption,
-    MatteOption,
-    MattesOption,
-    PresetOption,
-    RequestOption,
-    SeedOption,
-    SetOption,
-    SourceOption,
-)
-from mive.cli.remote import (
-    BridgeOption,
-    CaOption,
-    CertOption,
-    InsecureOption,
-    KeyOption,
-    ServerOption,
-    Teller,
-    TokenFileOption,
-    connect,
-    through_bridge,
-)
+from mive.cli.options import CodecOption, Flags, LaterOutOption
+from mive.cli.remote import BridgeOption, ServerOptions, Teller, through_bridge
 from mive.console.ending import say_json, say_made
-from mive.console.options import JsonOption, QuietOption, one_of
+from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
 from mive.errors import RequestError
 from mive.jobs import PRIORITIES, SENDS, USUAL_PRIORITY
 from mive.settings import CODECS
 
 
-def render(
-    clip: ClipArgument = None,
-    out: LaterOutOption = None,
-    mattes: MattesOption = None,
-    edit: EditOption = None,
-    matte: MatteOption = None,
-    source: SourceOption = None,
-    frames: FramesOption = None,
+@dataclass(frozen=True)
+class RemoteFlags(Flags):
+    """A bundle that is left open is the server's to choose."""
+
     bundle: Annotated[
         str | None, typer.Option(metavar="NAME", help="Model bundle. [default: the one that the server runs]")
-    ] = None,
-    preset: PresetOption = None,
-    seed: SeedOption = None,
-    set_: SetOption = None,
-    matte_fit: MatteFitOption = None,
-    request: RequestOption = None,
+    ] = None
+
+
+@grouped
+def render(
+    out: LaterOutOption = None,
+    *,
+    flags: RemoteFlags,
     codec: CodecOption = None,
-    server: ServerOption = None,
+    server: ServerOptions,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the server.")] = False,
     send: Annotated[str, typer.Option(metavar="|".join(SENDS), help="How clip and mattes reach the server.")] = "auto",
     priority: Annotated[
@@ -69,11 +43,6 @@ def render(
     handles: Annotated[
         str | None, typer.Option(metavar="N|BEFORE,AFTER", help="Frames to edit around the range, so a cut can move.")
     ] = None,
-    token_file: TokenFileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    insecure: InsecureOption = False,
     bridge: BridgeOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -82,13 +51,9 @@ def render(
 
     Ctrl-C cancels the job. With --detach it goes on without you, and "mive watch ID -o OUT" fetches its frames.
     """
-    from mive.cli.flags import Flags, whole_request
+    from mive.cli.flags import whole_request
 
-    flags = Flags(
-        clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames, bundle,
-        preset, seed, matte_fit, tuple(set_ or ()),
-    )  # fmt: skip
-    whole = whole_request(flags, request)
+    whole = whole_request(flags)
     chosen = None if codec is None else one_of("codec", codec, CODECS)
     way, rank = one_of("send", send, SENDS), one_of("priority", priority, PRIORITIES)
     around = parse_handles(handles)
@@ -104,8 +69,8 @@ def render(
         )
     with (
         shown(quiet, here=False) as display,
-        through_bridge(bridge, server, display.say) as tls,
-        connect(server, token_file, ca, cert, key, insecure, tls) as client,
+        through_bridge(bridge, server.server, display.say) as tls,
+        server.connect(tls) as client,
     ):
         if detach or out is None:
             job = client.submit(whole, send=way, priority=rank, handles=around, wait_for_room=True, report=display)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mive.cli.options import BundleOption, EditOption, MatteFitOption, MatteOption, MattesOption, SourceOption
+from mive.cli.options import BundleOption, EditOption, Flags, MatteFitOption, MatteOption, MattesOption, SourceOption
 from mive.cli.tables import show_scores
 from mive.console.ending import say_json
 from mive.console.needs import require_models
@@ -37,13 +37,11 @@ def score(
 
     IA and FA need to know what the instances were: give --source for each.
     """
-    from mive.cli.flags import Flags
+    from mive.cli.flags import edit_request
 
-    flags = Flags(
-        source_clip, mattes, tuple(edit or ()), tuple(matte or ()), tuple(source or ()), frames,
-        bundle, None, None, matte_fit, (),
-    )  # fmt: skip
-    request = flags.request()
+    request = edit_request(
+        Flags(source_clip, mattes, edit, matte, source, frames=frames, bundle=bundle, matte_fit=matte_fit)
+    )
     require_models()
     from mive.evaluate.metrics import files as scoring
 

@@ -8,18 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mive.cli.options import CodecOption, LaterOutOption, MatteOption, MattesOption, once_by_id
-from mive.cli.remote import (
-    CaOption,
-    CertOption,
-    InsecureOption,
-    KeyOption,
-    ServerOption,
-    Teller,
-    TokenFileOption,
-    connect,
-)
+from mive.cli.remote import ServerOptions, Teller
 from mive.console.ending import say_json, say_made, say_warnings
-from mive.console.options import JsonOption, QuietOption, one_of
+from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
 from mive.settings import CODECS
 
@@ -28,6 +19,7 @@ if TYPE_CHECKING:
     from mive.request import EditRequest
 
 
+@grouped
 def watch(
     job: Annotated[str, typer.Argument(metavar="ID", help='A job, as "mive jobs" lists it.')],
     out: LaterOutOption = None,
@@ -38,12 +30,8 @@ def watch(
     mattes: MattesOption = None,
     matte: MatteOption = None,
     codec: CodecOption = None,
-    server: ServerOption = None,
-    token_file: TokenFileOption = None,
-    ca: CaOption = None,
-    cert: CertOption = None,
-    key: KeyOption = None,
-    insecure: InsecureOption = False,
+    *,
+    server: ServerOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -55,7 +43,7 @@ def watch(
     from mive.client import collect, follow
 
     chosen = None if codec is None else one_of("codec", codec, CODECS)
-    with connect(server, token_file, ca, cert, key, insecure) as client, shown(quiet, here=False) as display:
+    with server.connect() as client, shown(quiet, here=False) as display:
         if out is None:
             done = follow(client, job, Teller(display))
         else:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-
 from mive.client.aio import SubmitOptions
 from mive.client.errors import broken_contract
 from mive.client.events import Cancelled, Done, Event, Failed
@@ -21,6 +19,7 @@ from mive.errors import Cancelled as Stopped
 from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, FrameWriter, open_clip, open_writer
+from mive.media.hashing import hashed
 from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange
 from mive.settings import Codec
@@ -130,7 +129,7 @@ def collect(
         clock.lap("fetch")
     writer.warnings.extend(
         f'{path} is not here; name it with --mattes or --matte if "mive render-again" is to find it'
-        for _, path in matte_paths(request)
+        for path in matte_paths(request).values()
         if not _is_here(path)
     )
     return _finish(own_manifest(manifest, request, done.frames, out), writer, done, clock)
@@ -163,7 +162,7 @@ def own_manifest(manifest: Manifest, request: EditRequest, frames: FrameRange, o
     """
     bundle = request.bundle if "bundle" in request.model_fields_set else manifest.request.bundle
     hashes = manifest.matte_hashes
-    paths = [path for _, path in matte_paths(request)]
+    paths = matte_paths(request).values()
     if all(map(_is_here, paths)):
         hashes = {str(file): _hash(file) for path in paths for file in files_of(path)}
     return manifest.model_copy(
@@ -181,9 +180,9 @@ def _fetch(client: Client, done: Done, writer: FrameWriter, report: Report) -> M
     manifest = client.manifest(done.job_id)
     digest, count = hashlib.sha256(), len(done.frames)
     report(Progress("fetch", 0, count))
-    for number, (_, frame) in enumerate(client.fetch(done.job_id, done.frames), 1):
+    fetched = (frame for _, frame in client.fetch(done.job_id, done.frames))
+    for number, frame in enumerate(hashed(fetched, digest), 1):
         writer.write(frame)
-        digest.update(np.ascontiguousarray(frame).data)
         report(Progress("fetch", number, count))
     if manifest.frames_hash is not None and manifest.frames_hash != digest.hexdigest():
         raise broken_contract("frames other than those that the job's manifest tells of")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from itertools import chain, islice
 from typing import Final
@@ -71,7 +71,7 @@ async def fetch_through_memory(
         try:
             async with open_region(connection, size * min(batch, sum(map(len, left)))) as region:
                 while left:
-                    part = tuple(_ranges(islice(chain.from_iterable(r.indices() for r in left), batch)))
+                    part = tuple(FrameRange.runs(islice(chain.from_iterable(r.indices() for r in left), batch)))
                     request = _request(job.job_id, part, pixel_format, wait)
                     request.into.CopyFrom(region.slice(0, size * sum(map(len, part))))
                     async with aclosing(_stream(connection, request, region)) as stream:
@@ -126,18 +126,3 @@ def _without_first(frames: tuple[FrameRange, ...], index: int) -> tuple[FrameRan
         raise broken_contract(f"frame {index} where {expected} was due")
     first, rest = frames[0], frames[1:]
     return rest if len(first) == 1 else (FrameRange(index + 1, first.last), *rest)
-
-
-def _ranges(indices: Iterable[int]) -> Iterator[FrameRange]:
-    """The indices as ranges, in their order."""
-    first = last = None
-    for index in indices:
-        if first is None or last is None:
-            first = last = index
-        elif index == last + 1:
-            last = index
-        else:
-            yield FrameRange(first, last)
-            first = last = index
-    if first is not None and last is not None:
-        yield FrameRange(first, last)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +19,7 @@ from mive.media.sequence import find_sequence
 from mive.progress import Progress, Report
 from mive.request import EditRequest
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
-from mive.wire.request import request_to_message
+from mive.wire.request import Source, request_to_message
 from mive.wire.words import fill
 
 _MEGABYTE: Final = 10**6
@@ -58,14 +58,19 @@ async def sent(
     Raises:
         MiveError: a file cannot be read, or the server does not take it in this way.
     """
-    match chosen(send, request, info, local=connection.address.local):
-        case "path":
-            yield Parcel(_open_bundle(_by_path(request), request))
-        case "upload":
-            yield Parcel(_open_bundle(await _by_upload(connection, request, report), request))
-        case "memory":
-            async with sent_from_memory(connection, request, info.limits.region_bytes, handles, report) as made:
-                yield Parcel(_open_bundle(made[0], request), made[1])
+    first = 0
+    async with AsyncExitStack() as memory:
+        match chosen(send, request, info, local=connection.address.local):
+            case "path":
+                message = request_to_message(request.with_sources(lambda path: str(Path(path).absolute())))
+            case "upload":
+                message = await _by_upload(connection, request, report)
+            case "memory":
+                region = sent_from_memory(connection, request, info.limits.region_bytes, handles, report)
+                message, first = await memory.enter_async_context(region)
+        if "bundle" not in request.model_fields_set:
+            message.ClearField("bundle")
+        yield Parcel(message, first)
 
 
 def chosen(send: Send, request: EditRequest, info: ServerInfo, *, local: bool) -> Way:
@@ -77,7 +82,7 @@ def chosen(send: Send, request: EditRequest, info: ServerInfo, *, local: bool) -
     Raises:
         RequestError: the server does not take it.
     """
-    paths = (request.clip, *(path for _, path in matte_paths(request)))
+    paths = (request.clip, *matte_paths(request).values())
     match send:
         case "auto":
             by_path = local and info.server_paths and all(Path(path).is_absolute() for path in paths)
@@ -91,13 +96,10 @@ def chosen(send: Send, request: EditRequest, info: ServerInfo, *, local: bool) -
     return send
 
 
-def matte_paths(request: EditRequest) -> Iterator[tuple[str, str]]:
-    """The mattes that an edit reads: each one's field in the request, and its path."""
-    if request.mattes is not None and any(instance.matte is None for instance in request.instances):
-        yield "mattes", request.mattes
-    for index, instance in enumerate(request.instances):
-        if instance.matte is not None:
-            yield f"instances[{index}].matte", instance.matte
+def matte_paths(request: EditRequest) -> dict[str, str]:
+    """The paths of the mattes that an edit reads, by field: not of ID mattes beside a matte for each instance."""
+    unread = {"clip"} if any(instance.matte is None for instance in request.instances) else {"clip", "mattes"}
+    return {field: path for field, path in request.sources().items() if field not in unread}
 
 
 def files_of(path: str) -> tuple[Path, ...]:
@@ -110,50 +112,24 @@ def files_of(path: str) -> tuple[Path, ...]:
     return (Path(path),) if sequence is None else sequence.files
 
 
-def _by_path(request: EditRequest) -> edit_pb2.EditRequest:
-    def place(path: str) -> str:
-        return str(Path(path).absolute())
-
-    return request_to_message(
-        request,
-        clip=media_pb2.ClipSource(path=place(request.clip)),
-        mattes=None if request.mattes is None else media_pb2.MatteSource(path=place(request.mattes)),
-        instance_mattes={
-            instance.id: media_pb2.MatteSource(path=place(instance.matte))
-            for instance in request.instances
-            if instance.matte is not None
-        },
-    )
-
-
 async def _by_upload(connection: Connection, request: EditRequest, report: Report) -> edit_pb2.EditRequest:
     files = {"clip": files_of(request.clip)}
-    files |= {field: _matte_files(path, field) for field, path in matte_paths(request)}
+    files |= {field: _matte_files(path, field) for field, path in matte_paths(request).items()}
     total = sum(_size(file) for group in files.values() for file in group)
     before = 0
 
     def tell(received: int) -> None:
         report(Progress("send", round((before + received) / _MEGABYTE), max(round(total / _MEGABYTE), 1)))
 
-    uploaded: dict[str, media_pb2.UploadedFiles] = {}
+    sources: dict[str, Source] = {}
     # The clip comes last: it is the largest, and a matte that cannot be read should be known before.
     for field, group in reversed(files.items()):
-        uploaded[field] = media_pb2.UploadedFiles()
+        source = sources[field] = media_pb2.ClipSource() if field == "clip" else media_pb2.MatteSource()
         for file in group:
-            entry = uploaded[field].files.add(upload_id=await upload(connection, file, tell))
+            entry = source.files.files.add(upload_id=await upload(connection, file, tell))
             fill(entry, {"name": file.name}, field)
             before += _size(file)
-    mattes = uploaded.get("mattes")
-    return request_to_message(
-        request if mattes is not None else request.model_copy(update={"mattes": None}),
-        clip=media_pb2.ClipSource(files=uploaded["clip"]),
-        mattes=None if mattes is None else media_pb2.MatteSource(files=mattes),
-        instance_mattes={
-            instance.id: media_pb2.MatteSource(files=uploaded[f"instances[{index}].matte"])
-            for index, instance in enumerate(request.instances)
-            if instance.matte is not None
-        },
-    )
+    return request_to_message(request if "mattes" in sources else request.model_copy(update={"mattes": None}), sources)
 
 
 def _matte_files(path: str, field: str) -> tuple[Path, ...]:
@@ -168,12 +144,6 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except OSError as error:
         raise MediaError(f"{file} cannot be read: {error.strerror}", fix="Check the path") from error
-
-
-def _open_bundle(message: edit_pb2.EditRequest, request: EditRequest) -> edit_pb2.EditRequest:
-    if "bundle" not in request.model_fields_set:
-        message.ClearField("bundle")
-    return message
 
 
 def _not_so(send: str, what: str) -> RequestError:

@@ -23,7 +23,7 @@ from mive.settings import MATTE_FIT
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.clip import rational_to_message
 from mive.wire.formats import FrameFormat, format_to_message, pack
-from mive.wire.request import request_to_message, with_handles
+from mive.wire.request import Source, request_to_message, with_handles
 
 
 @dataclass(frozen=True)
@@ -45,22 +45,13 @@ class Shot:
     Attributes:
         info: of the whole clip.
         asked, frames: the range that is edited, without and with its handles.
-        clip: the source's frames.
-        ids: the ID matte, where one is used.
-        own: mattes of one instance, by its id.
+        strips: what is decoded of clip and mattes, by field as in `EditRequest.sources`.
     """
 
     info: ClipInfo
     asked: FrameRange
     frames: FrameRange
-    clip: Strip
-    ids: Strip | None
-    own: dict[int, Strip]
-
-    @property
-    def strips(self) -> list[Strip]:
-        """Clip, ID matte and own mattes."""
-        return [self.clip, *(() if self.ids is None else (self.ids,)), *self.own.values()]
+    strips: dict[str, Strip]
 
 
 @asynccontextmanager
@@ -78,7 +69,7 @@ async def sent_from_memory(
     """
     shot = await asyncio.to_thread(open_shot, request, handles)
     count = len(shot.frames)
-    size = sum(strip.layout.size for strip in shot.strips) * count
+    size = sum(strip.layout.size for strip in shot.strips.values()) * count
     if size > most:
         raise RequestError(
             f"{count} frames with their mattes take {size / 1e9:.1f} GB of shared memory",
@@ -106,25 +97,18 @@ def open_shot(request: EditRequest, handles: mive_pb2.Handles) -> Shot:
     clip.read(asked)  # Refuses frames that the clip does not have.
     frames = with_handles(asked, handles, info.frames)
     layout = FrameFormat(info.width, info.height, 3, IN_MEMORY[info.depth].name, colour=info.colour)
-    return Shot(
-        info,
-        asked,
-        frames,
-        Strip(layout, lambda: clip.read(frames)),
-        _id_strip(request, clip, frames),
-        {
-            instance.id: _own_strip(request, instance, index, clip, frames)
-            for index, instance in enumerate(request.instances)
-            if instance.matte is not None
-        },
-    )
+    strips = {"clip": Strip(layout, lambda: clip.read(frames))}
+    if by_id := [instance for instance in request.instances if instance.matte is None]:
+        strips["mattes"] = _id_strip(request, by_id, clip, frames)
+    for index, instance in enumerate(request.instances):
+        if instance.matte is not None:
+            field = f"instances[{index}].matte"
+            strips[field] = _own_strip(request, instance, field, clip, frames)
+    return Shot(info, asked, frames, strips)
 
 
-def _id_strip(request: EditRequest, clip: Clip, frames: FrameRange) -> Strip | None:
+def _id_strip(request: EditRequest, by_id: list[Instance], clip: Clip, frames: FrameRange) -> Strip:
     """The ID matte, fitted to the clip, with the ids that are edited and no others."""
-    by_id = [instance for instance in request.instances if instance.matte is None]
-    if not by_id:
-        return None
     largest = max(instance.id for instance in by_id)
     sample = integer_for(largest.bit_length())
     if largest > white(sample.dtype):
@@ -145,24 +129,23 @@ def _id_strip(request: EditRequest, clip: Clip, frames: FrameRange) -> Strip | N
     return Strip(layout, read)
 
 
-def _own_strip(request: EditRequest, instance: Instance, index: int, clip: Clip, frames: FrameRange) -> Strip:
+def _own_strip(request: EditRequest, instance: Instance, field: str, clip: Clip, frames: FrameRange) -> Strip:
     """The matte of one instance, fitted to the clip, before others are laid over it."""
     try:
         mattes: Mattes = open_mattes(None, [instance], clip.info, frames, request.settings.matte_fit or MATTE_FIT)
     except MatteError as error:
-        field = f"instances[{index}].matte"
         raise MatteError(error.what, expected=error.expected, fix=error.fix, field=field) from error
     layout = FrameFormat(clip.info.width, clip.info.height, 1, "float")
     return Strip(layout, lambda: (planes[0] for planes in mattes))
 
 
-def _fill(region: Region, strips: list[Strip], count: int, report: Report) -> list[media_pb2.RawFrames]:
+def _fill(region: Region, strips: dict[str, Strip], count: int, report: Report) -> dict[str, media_pb2.RawFrames]:
     """Decodes into the region, strip after strip, and tells where each lies."""
-    placed, offset = [], 0
-    for done, strip in enumerate(strips):
+    placed, offset = {}, 0
+    for done, (field, strip) in enumerate(strips.items()):
         layout = strip.layout
         where = region.slice(offset, layout.size * count)
-        placed.append(media_pb2.RawFrames(format=format_to_message(layout), count=count, region=where))
+        placed[field] = media_pb2.RawFrames(format=format_to_message(layout), count=count, region=where)
         for number, frame in enumerate(strip.read(), done * count + 1):
             region.write(offset, pack(frame, layout))
             offset += layout.size
@@ -170,22 +153,16 @@ def _fill(region: Region, strips: list[Strip], count: int, report: Report) -> li
     return placed
 
 
-def _message(request: EditRequest, shot: Shot, placed: list[media_pb2.RawFrames]) -> edit_pb2.EditRequest:
-    clip, *mattes = placed
+def _message(request: EditRequest, shot: Shot, placed: dict[str, media_pb2.RawFrames]) -> edit_pb2.EditRequest:
     info, first = shot.info, shot.frames.first
     raw = media_pb2.RawClip(
-        frames=clip,
+        frames=placed["clip"],
         rate=rational_to_message(info.rate),
         timecode=advance(info.timecode, first, info.rate) if info.timecode else "",
         pixel_aspect=rational_to_message(info.pixel_aspect),
     )
-    ids = None if shot.ids is None else media_pb2.MatteSource(frames=mattes.pop(0))
+    sources: dict[str, Source] = {field: media_pb2.MatteSource(frames=frames) for field, frames in placed.items()}
+    sources["clip"] = media_pb2.ClipSource(frames=raw)
     here = FrameRange(shot.asked.first - first, shot.asked.last - first)
-    return request_to_message(
-        request.model_copy(update={"frames": here, **({"mattes": None} if ids is None else {})}),
-        clip=media_pb2.ClipSource(frames=raw),
-        mattes=ids,
-        instance_mattes={
-            number: media_pb2.MatteSource(frames=matte) for number, matte in zip(shot.own, mattes, strict=True)
-        },
-    )
+    unread = {} if "mattes" in sources else {"mattes": None}
+    return request_to_message(request.model_copy(update={"frames": here, **unread}), sources)

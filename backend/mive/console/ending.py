@@ -53,9 +53,14 @@ def say_warnings(warnings: Iterable[str]) -> None:
         print(f"Warning: {warning}", file=sys.stderr)
 
 
-def say_failure(error: MiveError, *, as_json: bool) -> None:
-    """What happened, what was expected and what to do."""
+def say_failure(error: MiveError, *, as_json: bool = False) -> int:
+    """What happened, what was expected and what to do.
+
+    Returns:
+        The code with which the program is to exit.
+    """
     if as_json:
         say_json(error.to_dict())
     else:
         print(f"Error: {error.message()}", file=sys.stderr)
+    return error.exit_code

@@ -47,5 +47,4 @@ def run(program: typer.Typer, name: str, arguments: Sequence[str] | None = None)
             f"MIVE ran into an error of its own, {type(error).__name__}: {error}",
             fix="Run again with --debug to see where, and report it",
         )
-    say_failure(failure, as_json="--json" in words)
-    return failure.exit_code
+    return say_failure(failure, as_json="--json" in words)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from mive.editing.checkpoint import Checkpoint, Keep
 from mive.editing.inversions import InversionCache, inversion_key
-from mive.editing.previews import Look, Previews, Show, WindowPreview
+from mive.editing.previews import Previews, WindowPreview
 from mive.editing.samplers import first_latents, instances_of, make_plan, make_sampler, own
 from mive.editing.sketches import Sketcher
 from mive.editing.windows import make_windows
@@ -66,6 +67,8 @@ class Editor:
     plan: Plan
     clock: Clock
     warnings: list[str]
+    decoded_together: ClassVar[int] = 4
+    """Frames."""
 
     @classmethod
     def load(
@@ -120,6 +123,7 @@ class Editor:
         start: Checkpoint | None = None,
         keep: Keep = lambda checkpoint: None,
         previews: Previews | None = None,
+        source: Iterator[NDArray[np.generic]] | None = None,
     ) -> Iterator[NDArray[np.generic]]:
         """Edit the frames window by window and yield them in order, in the clip's own depth.
 
@@ -131,10 +135,11 @@ class Editor:
                 bit for bit, as those of an edit that was never stopped.
             keep: given a checkpoint after every step and after every window's last frame.
             previews: how often previews are made, and who gets them.
+            source: the clip's frames from the first one yielded on, which are pasted over; None reads them.
         """
         windows = make_windows(len(frames), self.settings.window, self.settings.overlap)
         start = start or Checkpoint()
-        sources = clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
+        source = source or clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
         device = self.engine.device
         carried = None if start.carried is None else start.carried.to(device)
         state = None if start.state is None else start.state.to(device)
@@ -146,31 +151,38 @@ class Editor:
 
             first = frames.first + window.first
             part = FrameRange(first, first + window.length - 1)
-            show = None if previews is None else Show(previews, window.first, number, len(windows))
-            z_0 = window.blend(carried, self._edit_window(clip, mattes, part, tell, state, keep_state, show))
+            shown = None if previews is None else previews.of_window(window.first, number, len(windows))
+            tell("conditions", 0, 1)
+            small = self._model_frames(clip, part)
+            # One frame's mattes at a time: at full resolution a window of them outweighs all else.
+            planes = (self._planes(mattes.read(index)) for index in part.indices())
+            z_0 = window.blend(carried, self.edit_window(small, planes, tell, state, keep_state, shown))
             carried, state = z_0[window.final :], None
             for offset, decoded in enumerate(self._decode(z_0[: window.final])):
                 alpha = mattes.read(first + offset)
-                yield self._paste(next(sources), decoded, alpha)
+                yield self._paste(next(source), decoded, alpha)
                 report(Progress("write", window.first + offset + 1, len(frames), number, len(windows)))
             if number < len(windows):
                 keep(Checkpoint(number, carried))
 
-    def _edit_window(
+    def edit_window(
         self,
-        clip: Clip,
-        mattes: Mattes,
-        part: FrameRange,
+        small: Pixels,
+        planes: Iterator[Pixels],
         tell: Teller,
         state: State | None,
         keep: Callable[[State], None],
-        show: Show | None,
+        previews: Previews | None,
     ) -> Tensor:
-        """The edited z_0 [N, C, h, w] of one window, from ``state`` on."""
-        tell("conditions", 0, 1)
-        small = self._model_frames(clip, part)
-        # One frame's mattes at a time: at full resolution a window of them outweighs all else.
-        planes = (self._planes(mattes.read(index)) for index in part.indices())
+        """The edited z_0 [N, C, h, w] of one window, from ``state`` on; editors of another kind make it otherwise.
+
+        Args:
+            small: the frames at model size, [N, H, W, 3] in 0..1.
+            planes: each frame's mattes in the clip's size, as the method sees them, [M, height, width] in 0..1.
+            tell: told how far each stage is.
+            keep: given every state that the edit can go on from.
+            previews: of this window.
+        """
         flow_attention = None if self.settings.flow_attention == "none" else self.settings.flow_attention
         conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
         self.clock.lap("conditions")
@@ -178,10 +190,9 @@ class Editor:
         inverted = self._kept_inversion(key)
         z_0 = self.engine.encode(small) if inverted is None else inverted[None]
         sampler = make_sampler(self.request, self.settings, self.engine, self.grids, conditions, z_0)
-        look = None if show is None else Look(WindowPreview(small, z_0, sampler.masks), show, self.plan)
-        # When another window begins, most instances have been seen as they become.
-        if look is not None and look.show.number == 1 and inverted is None and state is None:
-            self._sketch(look, sampler, z_0, partial(tell, "conditions"))
+        preview = None if previews is None else WindowPreview(small, z_0, sampler.masks)
+        if previews and preview and previews.sketches and inverted is None and state is None:
+            self._sketch(previews, preview, sampler, z_0, partial(tell, "conditions"))
         tell("conditions", 1, 1)
         if inverted is not None:
             tell("inversion", 1, 1)
@@ -191,9 +202,24 @@ class Editor:
         self.clock.lap("inversion")
         initial = first_latents(self.request, self.settings, inverted[self.grids.sampling[0]], sampler.masks)
         sampler = replace(sampler, inverted=inverted, initial=initial)
-        return self._sample(sampler, tell, state, keep, look)
 
-    def _sketch(self, look: Look, sampler: Sampler, z_0: Tensor, told: Callable[[int, int], None]) -> None:
+        def reach(reached: State) -> None:
+            keep(reached)
+            tell("sampling", reached.position, len(self.plan))
+            if previews and preview:
+                seen = preview.after(self.plan[reached.position - 1], reached, sampler)
+                previews.show(seen, reached.position, len(self.plan))
+
+        return self._sample(sampler, state, reach)
+
+    def _sketch(
+        self,
+        previews: Previews,
+        preview: WindowPreview,
+        sampler: Sampler,
+        z_0: Tensor,
+        told: Callable[[int, int], None],
+    ) -> None:
         """Show every instance in a sketch, where that takes less than the inversion, which comes next."""
         seeds = [own(instance.seed, self.settings.seed) for instance in instances_of(self.request, self.settings)]
         sketcher = Sketcher(sampler, z_0, seeds, self.settings, told)
@@ -202,18 +228,13 @@ class Editor:
             return
         # No picture is a reason to fail. What is wrong with the edit it will say itself.
         with contextlib.suppress(EngineError):
-            look.before(sketcher.sketch)
+            previews.show(preview.before(sketcher.sketch), 0, len(self.plan))
         self.clock.lap("sketch")
 
-    def _sample(
-        self, sampler: Sampler, tell: Teller, state: State | None, keep: Callable[[State], None], look: Look | None
-    ) -> Tensor:
+    def _sample(self, sampler: Sampler, state: State | None, reach: Callable[[State], None]) -> Tensor:
         z_0 = None if state is None else state.fused
         for reached in sampler.run(self.plan, state):
-            keep(reached)
-            tell("sampling", reached.position, len(self.plan))
-            if look is not None:
-                look.after(reached, sampler)
+            reach(reached)
             z_0 = reached.fused
         self.clock.lap("sampling")
         assert z_0 is not None, "a plan ends with fused latents"
@@ -248,8 +269,8 @@ class Editor:
         kept = self.cache.load(key)
         return None if kept is None else {t: z.to(self.engine.device) for t, z in kept.items()}
 
-    def _decode(self, z_0: Tensor, batch: int = 4) -> Iterator[Pixels]:
-        for part in torch.split(z_0, batch):
+    def _decode(self, z_0: Tensor) -> Iterator[Pixels]:
+        for part in torch.split(z_0, self.decoded_together):
             yield from self.engine.decode(part)
 
     def _paste(self, source: NDArray[np.generic], decoded: Pixels, alpha: Pixels) -> NDArray[np.generic]:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from mive.atomic import file_aside
+
 DEFAULT_LIMIT = 8 * 2**30
 """Bytes; the least recently used inversions go first."""
 
@@ -58,16 +60,12 @@ class InversionCache:
         """Keep an inversion; the file appears whole or not at all."""
         if self.folder is None:
             return
-        aside = self.folder / f"{key}.{os.getpid()}.part"
         tensors = {_CLEAN if t is None else str(t): z.contiguous() for t, z in inverted.items()}
-        try:
+        with contextlib.suppress(OSError, safetensors.SafetensorError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, aside)
-            aside.replace(self.folder / f"{key}.safetensors")
+            with file_aside(self.folder / f"{key}.safetensors", durable=False) as aside:
+                save_file(tensors, aside)
             self._prune()
-        except (OSError, safetensors.SafetensorError):
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
 
     def _prune(self) -> None:
         assert self.folder is not None

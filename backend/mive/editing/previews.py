@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mive.media.sizes import model_frame
-from mive.method.sampling import Inverted, Sampler, State
-from mive.method.schedule import Grids, NoiseSchedule
-from mive.plans import Lps, Nps, Plan, PlanStep
+from mive.method.sampling import Sampler, State
+from mive.plans import Lps, Nps, PlanStep
 
 LONGEST_SIDE = 256
 """Pixels of a preview's longer side at most."""
@@ -45,10 +44,32 @@ class Previews:
     Attributes:
         every: steps of the plan between two of them, 1 or more.
         tell: given each preview with the steps done and all steps, both over all windows; sketches come after step 0.
+        sketches: whether instances are sketched before the first step.
     """
 
     every: int
     tell: Callable[[Preview, int, int], None]
+    sketches: bool = True
+
+    def of_window(self, first: int, number: int, count: int) -> Previews:
+        """The same for one window, in its own numbers of frames and steps.
+
+        Args:
+            first: the window's first frame, counted from the first edited one.
+            number, count: the window, from 1, and how many there are.
+        """
+
+        def tell(preview: Preview, done: int, total: int) -> None:
+            self.tell(replace(preview, frame=first + preview.frame), (number - 1) * total + done, count * total)
+
+        # When another window begins, most instances have been seen as they become.
+        return Previews(self.every, tell, self.sketches and number == 1)
+
+    def show(self, made: Iterator[Preview], done: int, total: int) -> None:
+        """Make and tell the previews after a step, if it is one of those that have any."""
+        if done % self.every == 0:
+            for preview in made:
+                self.tell(preview, done, total)
 
 
 class WindowPreview:
@@ -84,17 +105,15 @@ class WindowPreview:
         for index, frame in self._frames.items():
             yield self._preview(index, frame, sketch(index, frame))
 
-    def after(
-        self, step: PlanStep, state: State, inverted: Inverted, grids: Grids, schedule: NoiseSchedule
-    ) -> Iterator[Preview]:
+    def after(self, step: PlanStep, state: State, sampler: Sampler) -> Iterator[Preview]:
         """A preview of every instance that is seen after a sampling step, none after others."""
         if not isinstance(step, (Lps, Nps)):
             return
-        t = grids.before(step.s)
+        t, inverted = sampler.grids.before(step.s), sampler.inverted
         for index, frame in self._frames.items():
             z = state.fused if state.instances is None else state.instances[index]
             assert z is not None
-            change = (z[frame] - inverted[t][frame]) / schedule.alpha(t) ** 0.5
+            change = (z[frame] - inverted[t][frame]) / sampler.schedule.alpha(t) ** 0.5
             yield self._preview(index, frame, inverted[None][frame] + change)
 
     def _preview(self, index: int, frame: int, z_0: Tensor) -> Preview:
@@ -145,41 +164,3 @@ class _Place:
         edited = model_frame(colours[self._part], self._size[::-1])
         mixed = self._source + self._alpha * (edited - self._source)
         return np.asarray(mixed * 255 + 0.5, np.uint8)
-
-
-@dataclass(frozen=True)
-class Show:
-    """Tells a window's previews every so many of its steps, in the numbers of the whole edit.
-
-    Attributes:
-        first: the window's first frame, counted from the first edited one.
-        number, count: the window, from 1, and how many there are.
-    """
-
-    previews: Previews
-    first: int
-    number: int
-    count: int
-
-    def __call__(self, done: int, total: int, made: Iterator[Preview]) -> None:
-        if done % self.previews.every == 0:
-            for preview in made:
-                shown = replace(preview, frame=self.first + preview.frame)
-                self.previews.tell(shown, (self.number - 1) * total + done, self.count * total)
-
-
-@dataclass(frozen=True)
-class Look:
-    """Shows how a window gets on."""
-
-    preview: WindowPreview
-    show: Show
-    plan: Plan
-
-    def before(self, sketch: Callable[[int, int], Tensor]) -> None:
-        self.show(0, len(self.plan), self.preview.before(sketch))
-
-    def after(self, state: State, sampler: Sampler) -> None:
-        step = self.plan[state.position - 1]
-        seen = self.preview.after(step, state, sampler.inverted, sampler.grids, sampler.schedule)
-        self.show(state.position, len(self.plan), seen)

@@ -57,14 +57,14 @@ class TorchEngine:
         self.dtype = next(bundle.unet.parameters()).dtype
         if not isinstance(bundle.controlnet.controlnet_cond_embedding, EmbeddedHint):
             bundle.controlnet.controlnet_cond_embedding = EmbeddedHint(bundle.controlnet.controlnet_cond_embedding)
-        self._hint_embedding = bundle.controlnet.controlnet_cond_embedding.embedding
+        self.hint_embedding = bundle.controlnet.controlnet_cond_embedding.embedding
         self._captions: dict[str, tuple[Tensor, Tensor]] = {}
 
     def put_aside(self) -> None:
         """Move to main memory what another engine runs in its own way: U-Net, ControlNet and the VAE's decoder."""
         for network in (self.bundle.unet, self.bundle.controlnet, self.bundle.vae.decoder):
             network.to("cpu")
-        self._hint_embedding.to(self.device)
+        self.hint_embedding.to(self.device)
 
     @torch.inference_mode()
     def encode(self, frames: Pixels, batch: int = 4) -> Tensor:
@@ -126,7 +126,7 @@ class TorchEngine:
                 moved = estimate_flow(frames, flow, device=self.device)
                 paths[sizes[0]] = trajectories(moved, sizes[0]).to(self.device)
             depth = estimate_depth(self.bundle.depth, self.bundle.depth_config, frames)
-            hint = self._hint_embedding(_channels_last(depth.to(self.device, self.dtype)))
+            hint = self.hint_embedding(_channels_last(depth.to(self.device, self.dtype)))
         return Conditions(hint, masks, paths, flow_attention or FLOW_ATTENTION)
 
     @torch.inference_mode()

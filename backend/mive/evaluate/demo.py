@@ -6,8 +6,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from mive.atomic import output_error, output_errors, write_text
 from mive.edit import EditResult, run_edit
 from mive.errors import OutputError
 from mive.evaluate.metrics.files import Ideal, load_round_trip, score_files
@@ -16,7 +17,6 @@ from mive.evaluate.sheet import contact_sheet, spread, write_sheet
 from mive.evaluate.toyworld import Scene, describe, edited_scene, random_scene
 from mive.evaluate.toyworld.clip import ToyClip, write_clip, write_pictures
 from mive.media import open_clip, open_mattes, open_writer
-from mive.media.atomic import output_error
 from mive.progress import Report
 from mive.request import USUAL_BUNDLE, EditRequest, FrameRange, Instance, Settings
 from mive.settings import Preset
@@ -119,7 +119,8 @@ def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str =
     write_pictures(ideal_scene(demo_scene()), ideal, FRAMES)
     _copy(ideal, out / "ideal.mp4")
     result = run_edit(request, edited.absolute(), report=report)
-    _move(result.manifest, out / "manifest.json")
+    with output_errors(out / "manifest.json"):
+        result.manifest.replace(out / "manifest.json")
     _copy(edited, out / "edited.mp4")
     _draw(clip, request, ideal, edited, out / "sheet.png")
     measured = score_files(
@@ -131,7 +132,8 @@ def run_demo(out: Path, *, report: Report = lambda progress: None, bundle: str =
         ideal=Ideal(ideal, load_round_trip(bundle)),
     )
     seconds = result.seconds["total"]
-    _write_json(out / "scores.json", {**measured.to_dict(), "seconds": seconds})
+    scores = {**measured.to_dict(), "seconds": seconds}
+    write_text(out / "scores.json", json.dumps(scores, indent=2, ensure_ascii=False) + "\n")
     return _result(out, clip, result, measured)
 
 
@@ -155,7 +157,7 @@ def _write_request(path: Path, request: EditRequest) -> None:
         "clip": os.path.relpath(request.clip, folder),
         "mattes": os.path.relpath(request.mattes, folder),
     }
-    _write(path, request.model_copy(update=here).to_json())
+    write_text(path, request.model_copy(update=here).to_json())
 
 
 def _copy(clip: Path, out: Path) -> None:
@@ -195,21 +197,3 @@ def _result(out: Path, clip: ToyClip, result: EditResult, measured: Scores) -> D
         seconds=result.seconds["total"],
         warnings=result.warnings,
     )
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    _write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise output_error(error, path) from error
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        source.replace(target)
-    except OSError as error:
-        raise output_error(error, target) from error

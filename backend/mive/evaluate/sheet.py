@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.atomic import output_errors, write_whole
 from mive.media import Coverage, Pixels
-from mive.media.atomic import output_error
 from mive.media.paste import to_depth
 
 Image = NDArray[np.uint8]
@@ -72,10 +72,8 @@ def write_sheet(path: Path, sheet: Image) -> None:
     """
     done, data = cv2.imencode(".png", sheet[..., ::-1])
     assert done
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise output_error(error, path) from error
+    with output_errors(path):
+        write_whole(path, (data.tobytes(),))
 
 
 def _row(name: str, frames: Sequence[Pixels], width: int) -> list[Image]:

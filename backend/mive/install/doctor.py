@@ -19,6 +19,7 @@ from mive.errors import MiveError
 from mive.install.owned import read_record
 from mive.install.places import VARIABLE, Place, export_line, places, program, scripts_folder, support_folder
 from mive.install.plugin import BRIDGE, SCRIPT
+from mive.places import socket_path
 
 _REINSTALL: Final = "mive plugin install"
 _EXPORTS: Final = ("OfxGetNumberOfPlugins", "OfxGetPlugin", "OfxSetHost")
@@ -138,15 +139,6 @@ def _starts(path: str, says: str, fix: str) -> Check:
     if not os.access(path, os.X_OK) or not Path(path).is_file():
         return Check("bridge", f"{says}, which cannot be started", fix)
     return Check("bridge", says)
-
-
-def socket_path() -> Path:
-    """Where plugin and bridge meet (plugin_bridge/LINK.md)."""
-    if chosen := os.environ.get("MIVE_BRIDGE_SOCKET"):
-        return Path(chosen)
-    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        return Path(runtime) / "mive" / "bridge.sock"
-    return Path(f"/tmp/mive-{os.geteuid()}") / "bridge.sock"
 
 
 def _socket() -> Check:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mive import __version__
+from mive.atomic import file_aside
 from mive.errors import MiveError, OutputError
 
 RECORD: Final = "mive-install.json"
@@ -118,14 +119,11 @@ def put_file(target: Path, text: str) -> Change:
     there = _own_text(target)
     if there == text:
         return Change(target, "unchanged")
-    stage = _aside(target, "partial")
     try:
-        _write(stage, text.encode())
-        os.replace(stage, target)
+        with file_aside(target, durable=False) as stage:
+            _write(stage, text.encode())
     except OSError as error:
         raise _failure(error, target) from error
-    finally:
-        stage.unlink(missing_ok=True)
     return Change(target, "installed" if there is None else "renewed")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mive.errors import MiveError
+from mive.places import config_folder
 
 BUNDLE: Final = "MIVE.ofx.bundle"
 VARIABLE: Final = "OFX_PLUGIN_PATH"
@@ -67,8 +68,7 @@ def scripts_folder(system: str = sys.platform) -> Path:
 
 def environment_file() -> Path:
     """The file from which systemd gives desktop programs their variables (environment.d(5))."""
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return config / "environment.d" / "mive.conf"
+    return config_folder() / "environment.d" / "mive.conf"
 
 
 def listed_folders() -> tuple[Path, ...]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mive.media.clip import Clip
+from mive.media.info import ClipInfo, Pixels
 from mive.media.mattes import Mattes
 
 if TYPE_CHECKING:
+    from _hashlib import HASH as Hash
+
     from mive.request import FrameRange
 
 
@@ -23,11 +27,22 @@ def content_hash(clip: Clip, frames: FrameRange | None = None) -> str:
     Raises:
         MediaError: as :meth:`Clip.read`.
     """
-    info = clip.info
-    digest = hashlib.sha256(f"{info.width}x{info.height} {info.depth}\n".encode())
-    for frame in clip.read(frames):
-        digest.update(np.ascontiguousarray(frame).data)
+    digest = content_digest(clip.info)
+    for _ in hashed(clip.read(frames), digest):
+        pass
     return digest.hexdigest()
+
+
+def content_digest(info: ClipInfo) -> Hash:
+    """What `content_hash` begins with: the frames are still to be taken."""
+    return hashlib.sha256(f"{info.width}x{info.height} {info.depth}\n".encode())
+
+
+def hashed(frames: Iterable[Pixels], digest: Hash) -> Iterator[Pixels]:
+    """The frames, whose pixels a digest takes on their way."""
+    for frame in frames:
+        digest.update(np.ascontiguousarray(frame).data)
+        yield frame
 
 
 def matte_hashes(mattes: Mattes) -> dict[str, str]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import OpenImageIO as oiio
 
+from mive.atomic import Staging, output_error
 from mive.errors import MediaError, OutputError
 from mive.media import timecode
-from mive.media.atomic import Staging, output_error
 from mive.media.image import read_image
 from mive.media.info import ClipInfo, Pixels
 from mive.media.pattern import parse_pattern

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import av
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from mive.atomic import Staging, output_error
 from mive.errors import OutputError
 from mive.media import colour, timecode
-from mive.media.atomic import Staging, output_error
 from mive.media.audio import AudioTracks
 from mive.media.info import ClipInfo, Pixels
 from mive.media.writer import FrameWriter, require_not_source

@@ -246,9 +246,8 @@ def keep_house(parts: Parts) -> None:
     """Remove uploads, inputs, jobs and results that nobody needs any longer."""
     keep = parts.config.keep
     parts.service.transfers.uploads.sweep()
-    requests = parts.store.unfinished()
-    sources = [(r.clip, r.mattes, *(i.matte for i in r.instances)) for r in requests]
-    parts.inputs.sweep([path for each in sources for path in each if path], keep.uploads_seconds)
+    needed = [path for request in parts.store.unfinished() for path in request.sources().values()]
+    parts.inputs.sweep(needed, keep.uploads_seconds)
     for job in parts.store.forget(time.time() - keep.jobs_days * 86400):
         parts.results.remove(job)
     parts.results.prune()

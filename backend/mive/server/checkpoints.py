@@ -17,9 +17,10 @@ from pathlib import Path
 import safetensors
 from safetensors.torch import load, save
 
+from mive.atomic import output_errors, remove_asides, write_whole
 from mive.editing.checkpoint import Checkpoint
 from mive.method.sampling import State
-from mive.server.files import make_folder, remove_asides, write_whole
+from mive.server.files import make_folder
 
 _MAGIC = b"MIVECKP1"
 _LENGTH = struct.Struct("<Q")
@@ -56,7 +57,8 @@ class Checkpoints:
         make_folder(self.folder, "checkpoint")
         earlier = self._files()
         self._number = max([self._number, *(int(path.stem) for path in earlier)]) + 1
-        write_whole(self.folder / f"{self._number:08}.ckpt", _encode(checkpoint, frames, self.identity), "checkpoint")
+        with output_errors("checkpoint"):
+            write_whole(self.folder / f"{self._number:08}.ckpt", _encode(checkpoint, frames, self.identity))
         for path in earlier[: len(earlier) + 1 - _KEPT]:
             path.unlink(missing_ok=True)
 

@@ -12,8 +12,7 @@ def main() -> int:
     try:
         require_server()
     except MiveError as error:
-        say_failure(error, as_json=False)
-        return error.exit_code
+        return say_failure(error)
     from mive.server.main import main as run
 
     return run()

@@ -17,7 +17,7 @@
     ├── RegionNotFound    no such shared-memory region, or it is not this owner's
     ├── NoSharedMemory    shared memory is off
     ├── NotThereYet       the job has not come that far
-    └── StoreError        the job store cannot be opened or is of another version
+    └── StoreError        the job store, or a part of it, cannot be opened or is of another version
 """
 
 from __future__ import annotations
@@ -164,4 +164,4 @@ class NoSharedMemory(MiveError):
 
 
 class StoreError(MiveError):
-    """The job store cannot be opened."""
+    """The job store cannot be opened, or a row of it cannot be read."""

@@ -34,10 +34,8 @@ def check_images(request: EditRequest, longest_side: int) -> None:
     Raises:
         MediaError: naming the file.
     """
-    sources = {"clip": request.clip, "mattes": request.mattes}
-    sources |= {f"instances[{place}].matte": instance.matte for place, instance in enumerate(request.instances)}
-    for field, path in sources.items():
-        for file in [] if path is None else _images(Path(path)):
+    for field, path in request.sources().items():
+        for file in _images(Path(path)):
             head = _head(file)
             if head is not None and max(head.width, head.height) > longest_side:
                 raise MediaError(

@@ -21,19 +21,19 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from google.protobuf.message import Message
 
+from mive.atomic import ASIDE, folder_aside, keep_aside, output_errors, remove_asides
 from mive.errors import RequestError
-from mive.media.info import Pixels
+from mive.media.hashing import hashed
 from mive.media.raw import HEADER, write_raw
 from mive.server.database import Clock
 from mive.server.file_names import check_names
-from mive.server.files import OWNER, folder_aside, keep_aside, make_folder, owner_folder, remove_asides
+from mive.server.files import OWNER, make_folder, owner_folder
 from mive.server.quota import Claim, Quota
 from mive.server.raw_inputs import InputLimits, RawInput, RawInputs
 from mive.server.regions import Regions
@@ -200,7 +200,7 @@ class Inputs:
         make_folder(parent, what)
         claim = Claim(self._quota, owner)
         try:
-            with folder_aside(parent, what) as aside:
+            with output_errors(what), folder_aside(parent) as aside:
                 key = fill(aside, claim) or key
                 assert key is not None
                 claim.settle(_size(aside))
@@ -224,7 +224,7 @@ class Inputs:
     def _remove(self, folder: Path) -> None:
         self._quota.give_back(folder.parent.name, _size(folder))
         # Whoever stages the same again must not find half of it.
-        removed = folder.with_name(f".{secrets.token_hex(8)}.part")
+        removed = folder.with_name(f".{secrets.token_hex(8)}{ASIDE}")
         folder.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
 
@@ -243,14 +243,8 @@ def _key(message: Message, kind: bytes = b"") -> str:
 def _store(raw: RawInput, folder: Path, *, keyed: bool) -> str | None:
     """Writes frames, and hashes them on the way where that is to be their key."""
     digest = hashlib.sha256()
-
-    def hashed() -> Iterator[Pixels]:
-        for frame in raw.frames:
-            digest.update(np.ascontiguousarray(frame).data)
-            yield frame
-
     folder.mkdir()
-    write_raw(folder, raw.info, hashed() if keyed else raw.frames)
+    write_raw(folder, raw.info, hashed(raw.frames, digest) if keyed else raw.frames)
     digest.update((folder / HEADER).read_bytes())
     return digest.hexdigest() if keyed else None
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+
+from google.protobuf.message import DecodeError
 
 from mive.jobs import FINISHED, PRIORITIES, USUAL_PRIORITY, JobState, Priority
 from mive.request import EditRequest, FrameRange
-
-Body: TypeAlias = Mapping[str, Any]
+from mive.server.errors import StoreError
+from mive.v1 import job_pb2
 
 
 @dataclass(frozen=True)
@@ -93,23 +93,6 @@ class Job:
         return self.state in FINISHED
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that happened to a job.
-
-    Attributes:
-        sequence: counts the job's events from 1; leaves gaps where newer progress replaced older.
-        time: seconds since the epoch.
-        kind: "queued", a stage of `Progress`, "preview", "window_finished", "done", "failed" or "cancelled".
-        body: what else there is to say, under the names of the contract.
-    """
-
-    sequence: int
-    time: float
-    kind: str
-    body: Body
-
-
 def read_job(row: sqlite3.Row) -> Job:
     """A row of the table ``jobs``."""
     return Job(
@@ -137,6 +120,31 @@ def read_job(row: sqlite3.Row) -> Job:
     )
 
 
-def read_event(row: sqlite3.Row) -> Event:
-    """A row of the table ``events``."""
-    return Event(row["sequence"], row["time"], row["kind"], json.loads(row["body"]))
+def read_event(row: sqlite3.Row) -> job_pb2.JobEvent:
+    """A row of the table ``events``.
+
+    Raises:
+        StoreError: another version of MIVE wrote it.
+    """
+    event = read_message(row["message"])
+    event.sequence, event.job_id = row["sequence"], row["job"]
+    event.time.FromMilliseconds(round(row["time"] * 1000))
+    return event
+
+
+def read_message(stored: object) -> job_pb2.JobEvent:
+    """What the column ``message`` of the table ``events`` holds.
+
+    Raises:
+        StoreError: another version of MIVE wrote it.
+    """
+    try:
+        if isinstance(stored, bytes):
+            return job_pb2.JobEvent.FromString(stored)
+    except DecodeError:
+        pass
+    raise StoreError(
+        "what happened to this job was written down by another version of MIVE",
+        expected="a job of this version",
+        fix="Ask how the job stands, and for its frames; they are as they were",
+    )

@@ -17,8 +17,9 @@ from mive.errors import EngineError, MiveError
 from mive.request import FrameRange
 from mive.server.database import Database
 from mive.server.errors import DeadlinePassed
-from mive.server.events import add_event, end_job
-from mive.server.jobs import Body, Job, read_job
+from mive.server.events import add_event, end_job, queued
+from mive.server.jobs import Job, read_job
+from mive.v1 import job_pb2
 
 MOST_FRUITLESS = 10
 """Starts without a single checkpoint after which a job is held to be what kills its workers."""
@@ -110,10 +111,9 @@ class Leases:
         with self._database.transaction() as write:
             for row in write.execute(due, values).fetchall():
                 if row["cancelling"] is not None:
-                    end_job(write, row["id"], now, "cancelled", {"reason": row["cancelling"]})
+                    end_job(write, row["id"], now, job_pb2.Cancelled(reason=row["cancelling"]))
                 else:
-                    error = DeadlinePassed() if row["started"] is None else _deadly()
-                    end_job(write, row["id"], now, "failed", error.to_dict(), error=error.to_dict())
+                    end_job(write, row["id"], now, DeadlinePassed() if row["started"] is None else _deadly())
 
     def renew(self, job: str, worker: str, seconds: float) -> None:
         """The heartbeat.
@@ -138,7 +138,7 @@ class Leases:
         reason: str | None = rows[0][0]
         return reason
 
-    def event(self, job: str, worker: str, kind: str, body: Body, slot: str | None = None) -> None:
+    def event(self, job: str, worker: str, event: job_pb2.JobEvent, slot: str | None = None) -> None:
         """Tell the job's watchers something; a later event in the same ``slot`` replaces an earlier one.
 
         Raises:
@@ -146,7 +146,7 @@ class Leases:
         """
         # Progress is no loss, and comes too often to wait for the disk.
         with self._holding(job, worker, durable=slot is None) as write:
-            add_event(write, job, self._database.now(), kind, body, slot)
+            add_event(write, job, self._database.now(), event, slot)
 
     def opened(self, job: str, worker: str, frames: FrameRange, clip: bytes) -> None:
         """The clip was opened: these frames will be edited.
@@ -180,7 +180,7 @@ class Leases:
         with self._holding(job, worker) as write:
             now = self._database.now()
             write.execute("UPDATE jobs SET window = ?, attempts = attempts + 1 WHERE id = ?", (window, job))
-            add_event(write, job, now, "queued", {"attempts": _attempts(write, job)})
+            add_event(write, job, now, queued(_attempts(write, job)))
 
     def release(self, job: str, worker: str) -> None:
         """Hand the job back, to go on from its last checkpoint with any worker.
@@ -200,14 +200,14 @@ class Leases:
                 _requeue(write, job, self._database.now())
         return jobs
 
-    def done(self, job: str, worker: str, manifest: str, body: Body) -> None:
+    def done(self, job: str, worker: str, manifest: str, done: job_pb2.Done) -> None:
         """All frames are there.
 
         Raises:
             LeaseLost: the job is not the worker's any more.
         """
         with self._holding(job, worker) as write:
-            end_job(write, job, self._database.now(), "done", body, manifest=manifest)
+            end_job(write, job, self._database.now(), done, manifest)
 
     def failed(self, job: str, worker: str, error: MiveError) -> None:
         """The job cannot be done.
@@ -216,7 +216,7 @@ class Leases:
             LeaseLost: the job is not the worker's any more.
         """
         with self._holding(job, worker) as write:
-            end_job(write, job, self._database.now(), "failed", error.to_dict(), error=error.to_dict())
+            end_job(write, job, self._database.now(), error)
 
     def cancelled(self, job: str, worker: str, reason: str) -> None:
         """The job stopped because it was to.
@@ -225,7 +225,7 @@ class Leases:
             LeaseLost: the job is not the worker's any more.
         """
         with self._holding(job, worker) as write:
-            end_job(write, job, self._database.now(), "cancelled", {"reason": reason})
+            end_job(write, job, self._database.now(), job_pb2.Cancelled(reason=reason))
 
     def announce(
         self,
@@ -284,7 +284,7 @@ class Leases:
 def _requeue(write: sqlite3.Connection, job: str, now: float) -> None:
     write.execute("UPDATE jobs SET state = 'queued' WHERE id = ?", (job,))
     write.execute("DELETE FROM leases WHERE job = ?", (job,))
-    add_event(write, job, now, "queued", {"attempts": _attempts(write, job)})
+    add_event(write, job, now, queued(_attempts(write, job)))
 
 
 def _attempts(write: sqlite3.Connection, job: str) -> int:

@@ -26,6 +26,8 @@ from prometheus_client.registry import Collector
 from mive.errors import RequestError
 from mive.jobs import FINISHED, STATES
 from mive.server.address import Address
+from mive.server.errors import StoreError
+from mive.server.jobs import read_message
 from mive.server.leases import WorkerState
 from mive.server.options import Folders
 from mive.server.store import JobStore
@@ -104,7 +106,7 @@ class _Jobs(Collector):
     def _new(self) -> list[sqlite3.Row]:
         horizon = max(self._since, self._database.now() - _LATE_SECONDS)
         rows = self._database.read(
-            "SELECT id, state, ended, manifest, body FROM jobs "
+            "SELECT id, state, ended, manifest, message FROM jobs "
             "LEFT JOIN events ON events.job = jobs.id AND events.sequence = jobs.last_event WHERE ended >= ?",
             self._since,
         )
@@ -116,13 +118,19 @@ class _Jobs(Collector):
 
     def _count(self, row: sqlite3.Row) -> None:
         self._ended.labels(row["state"]).inc()
-        body = json.loads(row["body"] or "{}")
-        if row["state"] != "done" or row["manifest"] is None or body.get("cached"):
+        if row["state"] != "done" or row["manifest"] is None or _was_cached(row["message"]):
             return
         manifest = json.loads(row["manifest"])
         self._frames.inc(manifest["frames"]["last"] - manifest["frames"]["first"] + 1)
         for stage, seconds in manifest["seconds"].items():
             self._seconds.labels(stage).observe(seconds)
+
+
+def _was_cached(message: object) -> bool:
+    try:
+        return read_message(message).done.cached
+    except StoreError:
+        return False
 
 
 class _Now(Collector):

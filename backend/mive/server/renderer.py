@@ -186,10 +186,7 @@ class EditRenderer:
 
     def _key_of(self, editor: Editor, content: tuple[object, ...]) -> str:
         """Hash of all that shapes the frames, wherever clip and mattes lie."""
-        nameless = {"clip": "-", "mattes": None if editor.request.mattes is None else "-"}
-        instances = (i.model_copy(update={"matte": None if i.matte is None else "-"}) for i in editor.request.instances)
-        request = editor.request.model_copy(update={**nameless, "instances": tuple(instances)})
-        return self._hash(request, editor, repr(content))
+        return self._hash(editor.request.with_sources(lambda _: "-"), editor, repr(content))
 
     def _hash(self, request: EditRequest, editor: Editor, *more: str) -> str:
         engine = editor.engine

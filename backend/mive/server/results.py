@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.media.atomic import output_error
+from mive.atomic import flush, output_errors, remove_asides, write_whole
+from mive.media.hashing import hashed
 from mive.media.raw import npy_parts
 from mive.request import FrameRange
 from mive.server.errors import ResultsGone
-from mive.server.files import flush, make_folder, remove_asides, write_whole
+from mive.server.files import make_folder
 
 DEFAULT_LIMIT = 64 * 2**30
 """Bytes; the frames of the least recently used finished jobs go first."""
@@ -41,7 +42,8 @@ class JobResults:
             OutputError: the disk is full, or may not be written.
         """
         make_folder(self.folder, "results")
-        write_whole(self.path(index), npy_parts(frame), f"frame {index}")
+        with output_errors(f"frame {index}"):
+            write_whole(self.path(index), npy_parts(frame))
 
     def read(self, index: int) -> NDArray[np.generic]:
         """A finished frame [H, W, 3], mapped from the disk rather than read; in any order, as soon as it is there.
@@ -68,8 +70,8 @@ class JobResults:
             ResultsGone: one is missing.
         """
         digest = hashlib.sha256()
-        for index in frames.indices():
-            digest.update(np.ascontiguousarray(self.read(index)).data)
+        for _ in hashed(map(self.read, frames.indices()), digest):
+            pass
         return digest.hexdigest()
 
     def finish(self, key: str, manifest: str) -> None:
@@ -83,7 +85,8 @@ class JobResults:
             OutputError: the disk is full, or may not be written.
         """
         remove_asides(self.folder)
-        write_whole(self.folder / _FINISHED, (f"{key}\n{manifest}".encode(),), "results")
+        with output_errors("results"):
+            write_whole(self.folder / _FINISHED, (f"{key}\n{manifest}".encode(),))
 
     def finished(self) -> tuple[str, str] | None:
         """Key and manifest of a finished job; None where it is not finished, or its frames were removed."""
@@ -167,14 +170,12 @@ class Results:
     def _name(self, key: str, job: str) -> None:
         """A job holds the key from now on. A link is there or not, so nobody is killed while half of it is written."""
         name = self.folder / _KEYS / key
-        try:
+        with output_errors("results"):
             name.unlink(missing_ok=True)
             # Another worker may have finished the same just now.
             with contextlib.suppress(FileExistsError):
                 name.symlink_to(job)
             flush(name.parent)
-        except OSError as error:
-            raise output_error(error, Path("results")) from error
 
     def prune(self, keep: str | None = None) -> list[str]:
         """Remove finished jobs' frames, least recently read or written first, until the rest is within the limit.

@@ -65,7 +65,12 @@ MIGRATIONS: Final = (
     ALTER TABLE jobs ADD COLUMN clip BLOB;
     ALTER TABLE workers ADD COLUMN about TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    ALTER TABLE events RENAME COLUMN body TO message;
+    """,
 )
 """``fruitless`` counts starts since the last checkpoint, ``cancelling`` says why a running job is to stop, and
 ``window`` replaces the request's after an edit ran out of memory. ``before`` and ``after`` are handles, ``watched``
-jobs live only as long as the stream that submitted them, and ``clip`` is a serialised ``mive.v1.ClipInfo``."""
+jobs live only as long as the stream that submitted them, and ``clip`` is a serialised ``mive.v1.ClipInfo``.
+``message`` is a serialised ``mive.v1.JobEvent``; in rows from before it was named so it is JSON, which nothing reads.
+"""

@@ -13,9 +13,10 @@ from mive.jobs import PRIORITIES, JobState
 from mive.request import EditRequest
 from mive.server.database import Clock, Database
 from mive.server.errors import JobNotFound, KeyReused, QueueFull
-from mive.server.events import add_event, end_job
-from mive.server.jobs import Event, Job, Submission, read_event, read_job
+from mive.server.events import add_event, end_job, queued
+from mive.server.jobs import Job, Submission, read_event, read_job
 from mive.server.leases import Leases
+from mive.v1 import job_pb2
 
 RETRY_SECONDS = 5.0
 """When to try again while the queue is full."""
@@ -82,7 +83,7 @@ class JobStore:
             }
             marks = ", ".join(f":{name}" for name in row)
             write.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({marks})", row)
-            add_event(write, job, now, "queued", {"attempts": 0})
+            add_event(write, job, now, queued(0))
         return self.get(asked.owner, job), True
 
     def check_room(self, owner: str, key: str | None = None) -> None:
@@ -185,16 +186,17 @@ class JobStore:
         with self.database.transaction() as write:
             row = self._row(owner, job)
             if row["state"] == "queued":
-                end_job(write, job, self.database.now(), "cancelled", {"reason": reason})
+                end_job(write, job, self.database.now(), job_pb2.Cancelled(reason=reason))
             elif row["state"] == "running":
                 write.execute("UPDATE jobs SET cancelling = ? WHERE id = ?", (reason, job))
         return self.get(owner, job)
 
-    def events(self, owner: str, job: str, after: int = 0, limit: int = 100) -> list[Event]:
+    def events(self, owner: str, job: str, after: int = 0, limit: int = 100) -> list[job_pb2.JobEvent]:
         """The job's events with a higher sequence number than ``after``, oldest first, ``limit`` at most.
 
         Raises:
             JobNotFound: the owner has none of that id.
+            StoreError: another version of MIVE wrote one of them.
         """
         self._row(owner, job)
         rows = self.database.read(

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from mive.atomic import output_error
 from mive.errors import MiveError, RequestError
-from mive.media.atomic import output_error
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _LINE: Final = re.compile(rf"({_NAME}):([0-9a-f]{{64}})")

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mive.server.files import flush, owner_folder
+from mive.atomic import flush
+from mive.server.files import owner_folder
 
 BLOCK: Final = 4096
 """Bytes; every upload counts in whole blocks, as on the disk, so that a million tiny ones are not for free."""

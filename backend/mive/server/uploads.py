@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from mive.atomic import output_error
 from mive.errors import RequestError
-from mive.media.atomic import output_error
 from mive.server.database import Clock
 from mive.server.errors import UploadBusy, UploadNotFound, UploadTaken
 from mive.server.files import make_folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import logging
 import threading
@@ -21,7 +20,10 @@ from mive.server.leases import LeaseLost, Leases
 from mive.server.options import LONGEST_SIDE, MOST_FRAMES
 from mive.server.results import Results
 from mive.server.task import Image, Task
+from mive.v1 import job_pb2, media_pb2
 from mive.wire.clip import clip_to_message
+from mive.wire.progress import progress_to_event
+from mive.wire.request import range_to_message
 
 QUIET_SECONDS = 0.1
 """Progress of one stage is told no more often."""
@@ -99,19 +101,9 @@ class Watch:
         if place == self._told and now < self._told_at + QUIET_SECONDS and progress.done < progress.total:
             return
         self._told, self._told_at = place, now
-        body: dict[str, object] = {
-            "done": progress.done,
-            "total": progress.total,
-            "window": progress.window,
-            "windows": progress.windows,
-        }
         # An inversion that is computed has more than one step per window.
-        if progress.stage == "inversion" and progress.total == progress.windows:
-            body["cached"] = True
-        eta = self._eta(progress, now)
-        if eta is not None:
-            body["eta"] = round(eta, 1)
-        self._leases.event(self._job.id, self._worker, progress.stage, body, slot=progress.stage)
+        cached = progress.stage == "inversion" and progress.total == progress.windows
+        self._tell(progress_to_event(progress, eta=self._eta(progress, now), cached=cached), progress.stage)
 
     def _eta(self, progress: Progress, now: float) -> float | None:
         """Seconds until the job should be done, from the steps since it (last) started; they are most of the work."""
@@ -121,7 +113,7 @@ class Watch:
             self._first_step = progress.done, now
         done, since = self._first_step
         made = progress.done - done
-        return (now - since) / made * (progress.total - progress.done) if made else None
+        return round((now - since) / made * (progress.total - progress.done), 1) if made else None
 
     def _opened(self, frames: FrameRange, clip: ClipInfo) -> None:
         if len(frames) > self._most_frames:
@@ -136,25 +128,29 @@ class Watch:
         self._leases.checkpointed(self._job.id, self._worker)
 
     def _finished(self, frames: FrameRange, window: int, windows: int) -> None:
-        body = {"first": frames.first, "last": frames.last, "window": window, "windows": windows}
+        told = job_pb2.WindowFinished(frames=range_to_message(frames), window=window, windows=windows)
         # A window that was decoded twice because of a crash is told once.
-        self._leases.event(self._job.id, self._worker, "window_finished", body, slot=f"window {window}")
+        self._tell(job_pb2.JobEvent(window_finished=told), f"window {window}")
 
     def _adopt(self, results: Results, key: str) -> Manifest | None:
         text = results.adopt(self._job.id, key)
         return None if text is None else Manifest.from_json(text)
 
     def _preview(self, instance: int, frame: int, image: Image, done: int, total: int) -> None:
-        body = {
-            "instance": instance,
-            "frame": frame,
-            "done": done,
-            "total": total,
-            "width": image.shape[1],
-            "height": image.shape[0],
-            "image": base64.b64encode(image.tobytes()).decode(),
-        }
-        self._leases.event(self._job.id, self._worker, "preview", body, slot=f"preview {instance}")
+        layout = media_pb2.FrameFormat(
+            width=image.shape[1],
+            height=image.shape[0],
+            channels=3,
+            pixel_format=media_pb2.PIXEL_FORMAT_U8,
+            row_order=media_pb2.ROW_ORDER_TOP_DOWN,
+        )
+        preview = job_pb2.Preview(
+            instance_id=instance, frame=frame, done=done, total=total, format=layout, data=image.tobytes()
+        )
+        self._tell(job_pb2.JobEvent(preview=preview), f"preview {instance}")
+
+    def _tell(self, event: job_pb2.JobEvent, slot: str) -> None:
+        self._leases.event(self._job.id, self._worker, event, slot)
 
 
 def _too_much(field: str, what: str, expected: str) -> MediaError:

@@ -22,6 +22,8 @@ from mive.server.results import Results
 from mive.server.store import JobStore
 from mive.server.task import Rendered, Renderer
 from mive.server.watch import Drained, Watch, heartbeat
+from mive.v1 import job_pb2
+from mive.wire.request import range_to_message
 
 POLL_SECONDS = 0.05
 """How often an idle worker looks for a job."""
@@ -128,13 +130,8 @@ class Worker:
     def _finish(self, job: Job, rendered: Rendered) -> None:
         manifest, frames = rendered.manifest.to_json(), rendered.manifest.frames
         self.results.publish(job.id, rendered.key, manifest)
-        body = {
-            "first": frames.first,
-            "last": frames.last,
-            "warnings": rendered.warnings,
-            "cached": rendered.cached,
-        }
-        self.store.leases.done(job.id, self.name, manifest, body)
+        done = job_pb2.Done(frames=range_to_message(frames), warnings=rendered.warnings, cached=rendered.cached)
+        self.store.leases.done(job.id, self.name, manifest, done)
         log.info("done")
         shutil.rmtree(self.options.checkpoints / job.id, ignore_errors=True)
         self.results.prune(keep=job.id)

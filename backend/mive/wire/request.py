@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
 
 from mive.errors import RequestError
-from mive.request import USUAL_BUNDLE, EditRequest, FrameRange, Instance, Settings
+from mive.request import USUAL_BUNDLE, EditRequest, FrameRange, Settings
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.words import fill, joined, refuse_unknown, values_of
 
@@ -18,34 +18,30 @@ NameSource = Callable[[Source, str], str]
 
 
 def request_to_message(
-    request: EditRequest,
-    *,
-    clip: media_pb2.ClipSource | None = None,
-    mattes: media_pb2.MatteSource | None = None,
-    instance_mattes: Mapping[int, media_pb2.MatteSource] | None = None,
+    request: EditRequest, sources: Mapping[str, Source] = MappingProxyType({})
 ) -> edit_pb2.EditRequest:
     """The request as a message.
 
     Args:
-        clip: where the clip comes from, in place of the request's path.
-        mattes: likewise for the ID mattes.
-        instance_mattes: likewise for instances' own mattes, by instance id.
+        sources: where clip and mattes come from, in place of paths, by field as in `EditRequest.sources`.
 
     Raises:
         RequestError: a number or text that the contract cannot carry.
     """
     message = edit_pb2.EditRequest(settings=settings_to_message(request.settings))
     fill(message, {"global_caption": request.global_caption, "bundle": request.bundle})
-    if clip is not None:
-        message.clip.CopyFrom(clip)
-    else:
-        fill(message.clip, {"path": request.clip}, "clip")
     if request.frames is not None:
         message.frames.CopyFrom(range_to_message(request.frames))
-    _set_matte(message.mattes, request.mattes, mattes, "mattes")
     for index, instance in enumerate(request.instances):
-        source = (instance_mattes or {}).get(instance.id)
-        message.instances.append(instance_to_message(instance, matte=source, at=f"instances[{index}]"))
+        fields = instance.model_dump(by_alias=True, exclude={"matte"})
+        fill(message.instances.add(), fields, f"instances[{index}]")
+    places = {"clip": message.clip, "mattes": message.mattes}
+    places |= {f"instances[{index}].matte": instance.matte for index, instance in enumerate(message.instances)}
+    for field, path in request.sources().items():
+        if (source := sources.get(field)) is None:
+            fill(places[field], {"path": path}, field)
+        else:
+            places[field].CopyFrom(source)
     return message
 
 
@@ -70,9 +66,10 @@ def request_from_message(
         fields["mattes"] = name(message.mattes, "mattes")
     if message.HasField("frames"):
         fields["frames"] = values_of(message.frames)
-    fields["instances"] = tuple(
-        _instance_fields(instance, f"instances[{index}]", name) for index, instance in enumerate(message.instances)
-    )
+    instances = fields["instances"] = tuple(values_of(instance) for instance in message.instances)
+    for index, instance in enumerate(message.instances):
+        if instance.HasField("matte"):
+            instances[index]["matte"] = name(instance.matte, f"instances[{index}].matte")
     return EditRequest(**fields)
 
 
@@ -91,26 +88,6 @@ def server_path(source: Source, field: str) -> str:
         fix='Set "path"',
         field=field,
     )
-
-
-def instance_to_message(
-    instance: Instance, *, matte: media_pb2.MatteSource | None = None, at: str = "instance"
-) -> edit_pb2.Instance:
-    """The instance as a message, with ``matte`` in place of its own path where it is given."""
-    message = edit_pb2.Instance()
-    fill(message, instance.model_dump(by_alias=True, exclude={"matte"}), at)
-    _set_matte(message.matte, instance.matte, matte, f"{at}.matte")
-    return message
-
-
-def instance_from_message(message: edit_pb2.Instance, *, name_source: NameSource | None = None) -> Instance:
-    """The instance that a message holds.
-
-    Raises:
-        RequestError: naming the field at fault.
-    """
-    refuse_unknown(message)
-    return Instance(**_instance_fields(message, "", name_source or server_path))
 
 
 def settings_to_message(settings: Settings) -> edit_pb2.Settings:
@@ -159,19 +136,3 @@ def with_handles(frames: FrameRange, handles: mive_pb2.Handles, clip_frames: int
     """The range and its handles, as far as a clip of ``clip_frames`` frames has them."""
     last = min(frames.last + handles.after, max(clip_frames - 1, frames.last))
     return FrameRange(max(frames.first - handles.before, 0), last)
-
-
-def _instance_fields(message: edit_pb2.Instance, at: str, name: NameSource) -> dict[str, Any]:
-    fields = values_of(message)
-    if message.HasField("matte"):
-        fields["matte"] = name(message.matte, joined(at, "matte"))
-    return fields
-
-
-def _set_matte(
-    target: media_pb2.MatteSource, path: str | None, source: media_pb2.MatteSource | None, field: str
-) -> None:
-    if source is not None:
-        target.CopyFrom(source)
-    elif path is not None:
-        fill(target, {"path": path}, field)

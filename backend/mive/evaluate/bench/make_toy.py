@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from mive.atomic import write_text
 from mive.errors import OutputError, RequestError
-from mive.evaluate.bench.results import write_whole
 from mive.evaluate.bench.suite import CLIP_FILE, SUITE_FILE, ClipDescription, SuiteDescription, SuiteInstance
 from mive.evaluate.bench.tables import GROUPS
 from mive.evaluate.toyworld import COLOURS, PATTERNS, Renderer, Scene, describe, edited_scene, random_scene, sentence
@@ -85,14 +85,14 @@ def make_toy(folder: Path, clips: int = CLIPS, seed: int = 0, frames: FrameRange
         assert about.ideal is not None
         write_clip(scene, folder / name, length).captions.unlink()
         write_pictures(edited_scene(scene, looks), folder / name / about.ideal, length)
-        write_whole(folder / name / CLIP_FILE, about.to_json())
+        write_text(folder / name / CLIP_FILE, about.to_json())
         yield name
     told = str(frames.first) if frames.first == frames.last else str(frames)
     suite = SuiteDescription(
         name=f"toy world, {clips} clips",
         description=f"Shaded solids on textured grounds, {SIZE} px, {told} frames, seed {seed}.",
     )
-    write_whole(folder / SUITE_FILE, suite.to_json())
+    write_text(folder / SUITE_FILE, suite.to_json())
 
 
 def _edited_count(rng: np.random.Generator) -> int:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from mive import __version__
+from mive.atomic import write_text
 from mive.evaluate.bench import statistics, tables
 from mive.evaluate.bench.report import Report
 from mive.evaluate.bench.report_html import page
 from mive.evaluate.bench.report_markdown import markdown
-from mive.evaluate.bench.results import RunFolder, write_whole
+from mive.evaluate.bench.results import RunFolder
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -32,7 +33,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "report.html": page(report, RunFolder(folder)),
     }
     for name, text in texts.items():
-        write_whole(folder / name, text)
+        write_text(folder / name, text)
     return [folder / name for name in texts]
 
 

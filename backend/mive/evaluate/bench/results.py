@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 from pydantic import Field
 
 from mive._validation import Model
+from mive.atomic import write_text
 from mive.errors import RequestError
 from mive.evaluate.bench.suite import SuiteClip
-from mive.media.atomic import Staging, output_error
 from mive.request import Settings
 
 RUN_FILE: Final = "run.json"
@@ -107,7 +107,7 @@ class RunFolder:
                     fix="Choose another folder with -o, or leave the option out to go on with this one",
                     field=name,
                 )
-        write_whole(self.folder / RUN_FILE, info.to_json())
+        write_text(self.folder / RUN_FILE, info.to_json())
 
     def methods(self) -> list[str]:
         """The names of all methods that have results, sorted."""
@@ -132,7 +132,7 @@ class RunFolder:
             OutputError: it cannot be written.
         """
         # A score that is missing is told as null, which to_json would leave out.
-        write_whole(self._path(result.method, result.clip), result.model_dump_json(indent=1) + "\n")
+        write_text(self._path(result.method, result.clip), result.model_dump_json(indent=1) + "\n")
 
     @contextmanager
     def claim(self, clip: str) -> Iterator[bool]:
@@ -150,24 +150,3 @@ class RunFolder:
 
     def _path(self, method: str, clip: str) -> Path:
         return self.folder / "results" / method / f"{clip}.json"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all; its folder is made.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    try:
-        # Not left to Staging: another process may be making the same folder.
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(error, path) from error
-    staging = Staging(path)
-    try:
-        (staging.folder / path.name).write_text(text, encoding="utf-8")
-        staging.commit([path])
-    except OSError as error:
-        raise output_error(error, path) from error
-    finally:
-        staging.discard()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from mive.evaluate.bench.results import write_whole
+from mive.atomic import write_text
 from mive.evaluate.dataset.chat import MOST_TOKENS, Chat, Message
 
 TRIES: Final = 3
@@ -71,5 +71,5 @@ class Asker:
         except (OSError, ValueError, LookupError, TypeError):
             self._chat = self._chat or self._open()
             said = self._chat.answer(talk)
-            write_whole(path, json.dumps({"model": self._name, "answer": said}, ensure_ascii=False) + "\n")
+            write_text(path, json.dumps({"model": self._name, "answer": said}, ensure_ascii=False) + "\n")
             return said

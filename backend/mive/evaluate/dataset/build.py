@@ -12,8 +12,9 @@ from typing import Final, Literal
 from pydantic import Field
 
 from mive._validation import Model, WholeNumber
+from mive.atomic import write_text
 from mive.errors import MediaError, OutputError, RequestError
-from mive.evaluate.bench.results import RunFolder, write_whole
+from mive.evaluate.bench.results import RunFolder
 from mive.evaluate.bench.suite import CLIP_FILE, SUITE_FILE, SuiteDescription
 from mive.evaluate.dataset.answers import Asker
 from mive.evaluate.dataset.checking import DROP, Checked, Problem, check_rows
@@ -126,7 +127,7 @@ def _start(path: Path, info: BuildInfo) -> None:
                 fix="Choose another folder with -o, or give what it was begun with",
                 field=name.removesuffix("s"),
             )
-    write_whole(path, info.to_json())
+    write_text(path, info.to_json())
 
 
 def _surveys(
@@ -183,7 +184,7 @@ def _make(
         problems = checked.problems or _strangers(checked, known)
         if not problems:
             write_media(video, known, out / known.name)
-            write_whole(out / known.name / CLIP_FILE, checked.described().to_json())
+            write_text(out / known.name / CLIP_FILE, checked.described().to_json())
     except MediaError as error:
         problems = (Problem(0, known.name, None, error.what, error.fix.rstrip(".")),)
     outcome.waiting += problems
@@ -222,4 +223,4 @@ def _finish(out: Path, names: Sequence[str], outcome: Outcome) -> None:
         description=f"Centres of {SIDE} x {SIDE} pixels, captioned by models; {outcome.reviewed} of {clips} clips "
         "were reviewed by a person.",
     )
-    write_whole(out / SUITE_FILE, about.to_json())
+    write_text(out / SUITE_FILE, about.to_json())

@@ -27,11 +27,12 @@ class LocalChat:
         import torch
         from transformers import pipeline
 
+        from mive.engines.devices import choose_device
+
         self._out_of_memory = torch.OutOfMemoryError
         self._pictures = task == "image-text-to-text"
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            self._pipeline: Any = pipeline(task, model=name, device=device, dtype="auto")
+            self._pipeline: Any = pipeline(task, model=name, device=choose_device("auto"), dtype="auto")
         except Exception as error:  # the hub's, the tokenizer's and the model's errors share no base
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise BundleError(

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from mive.atomic import write_text
 from mive.errors import RequestError
-from mive.evaluate.bench.results import write_whole
 from mive.evaluate.dataset.prompts import CANDIDATES
 from mive.evaluate.dataset.survey import Survey
 
@@ -122,7 +122,7 @@ def write_rows(path: Path, fresh: Sequence[Row]) -> None:
     writer = csv.writer(text, "excel-tab", lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(row.cells() for row in [*others[:at], *fresh, *others[at:]])
-    write_whole(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def filled(row: Row, text: str = "", note: str = "", candidates: Iterable[str] = ()) -> Row:

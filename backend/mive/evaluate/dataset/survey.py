@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mive._validation import Model, WholeNumber
+from mive.atomic import write_text
 from mive.errors import MediaError, RequestError
-from mive.evaluate.bench.results import write_whole
 from mive.evaluate.dataset.vipseg import Video, Vipseg
 from mive.media.image import probe_image
 
@@ -110,7 +110,7 @@ def kept_survey(folder: Path, vipseg: Vipseg, name: str) -> Survey:
     if kept is not None and kept.frames == len(video) and kept.height == _height(video):
         return kept
     made = survey(vipseg, video)
-    write_whole(path, made.to_json())
+    write_text(path, made.to_json())
     return made
 
 

@@ -11,15 +11,14 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
+from mive.atomic import Staging, output_error, write_text
 from mive.errors import OutputError
 from mive.evaluate.bench.report_sheets import colour
-from mive.evaluate.bench.results import write_whole
 from mive.evaluate.bench.suite import SuiteClip
 from mive.evaluate.bench.tags import filled
 from mive.evaluate.study.plan import KeyClip, StudyPlan
 from mive.evaluate.study.questions import QUESTIONS
 from mive.evaluate.study.videos import write_mattes, write_video
-from mive.media.atomic import Staging, output_error
 from mive.media.info import ClipInfo
 
 SCRIPTS: Final = ("order.js", "player.js", "answers.js", "study.js")
@@ -62,7 +61,7 @@ def build_site(plan: StudyPlan, site: Path, progress: Callable[[int, str], None]
             progress(place + 1, clip.name)
         _write_page(plan, clips, staging.folder)
         # First the key: a site without one could not be counted.
-        write_whole(key, plan.key.to_json())
+        write_text(key, plan.key.to_json())
         staging.commit_folder(site)
     except OSError as error:
         raise output_error(error, site) from error

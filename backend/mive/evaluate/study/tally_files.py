@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mive import __version__
+from mive.atomic import write_text
 from mive.evaluate.bench import statistics
-from mive.evaluate.bench.results import write_whole
 from mive.evaluate.study.tally import Tally
 from mive.evaluate.study.tally_chart import chart
 from mive.evaluate.study.tally_markdown import markdown
@@ -27,7 +27,7 @@ def write_tally(made: Tally, folder: Path) -> list[Path]:
         "tally.svg": chart(made),
     }
     for name, text in texts.items():
-        write_whole(folder / name, text)
+        write_text(folder / name, text)
     return [folder / name for name in texts]
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.atomic import write_text
 from mive.evaluate.toyworld.scene import Renderer, Scene
 from mive.media import ClipInfo, open_writer
-from mive.media.atomic import output_error
 from mive.request import FrameRange
 
 RATE = Fraction(8)
@@ -60,10 +60,7 @@ def write_clip(scene: Scene, folder: Path, frames: int, videos: tuple[str, ...] 
             mattes.write(np.repeat(ids[..., None], 3, axis=2))
     instances = [{"id": i, "caption": t.caption} for i, t in enumerate(scene.things, start=1)]
     words = {"ground": scene.ground, "frames": frames, "instances": instances}
-    try:
-        clip.captions.write_text(json.dumps(words, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise output_error(error, clip.captions) from error
+    write_text(clip.captions, json.dumps(words, indent=2) + "\n")
     return clip
 
 

@@ -17,7 +17,7 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, DPTForDep
 from mive.evaluate.training.clip import VIEW
 from mive.evaluate.training.denoiser import Generator, scheduler
 from mive.evaluate.training.depth import processor
-from mive.evaluate.training.scenes import SIZE
+from mive.evaluate.training.rendering import SIZE
 from mive.evaluate.training.text import write_tokenizer
 
 PIECE: Final = 15 << 20

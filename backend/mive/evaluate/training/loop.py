@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mive.atomic import file_aside
 from mive.evaluate.training.precision import training_dtype
 from mive.evaluate.training.replay import Step, replayed
 from mive.evaluate.training.weights import Average, Weights
@@ -119,10 +120,9 @@ def train(module: nn.Module, draw: Draw, loss: Loss, recipe: Recipe, work: Path,
         step, spent = state["step"], state["spent"]
 
     def save() -> None:
-        aside = checkpoint.with_suffix(".tmp")
         state = {"weights": weights.state(), "average": average.state(), "optimiser": optimiser.state_dict()}
-        torch.save({**state, "step": step, "spent": spent}, aside)
-        aside.replace(checkpoint)
+        with file_aside(checkpoint) as aside:
+            torch.save({**state, "step": step, "spent": spent}, aside)
         if keep is not None:
             keep(average.state())
 

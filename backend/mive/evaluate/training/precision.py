@@ -6,16 +6,15 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from mive.engines.devices import choose_device
 from mive.engines.processor import cpu_bf16
 
 
 def training_device() -> torch.device:
     """The GPU if there is one, with its fast paths for float32 switched on, else the CPU."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    return torch.device("cuda")
+    return choose_device("auto")
 
 
 def training_dtype(device: torch.device) -> torch.dtype:

@@ -98,7 +98,4 @@ def look(pixels: Tensor, centre: Tensor, side: Tensor, size: int) -> Tensor:
     return F.avg_pool2d(fine, 2)
 
 
-__all__ = [
-    "SIZE", "Scenes",
-    "as_pixels", "boxes", "crop", "draw_index", "look", "uniform",
-]  # fmt: skip
+__all__ = ["SIZE", "Scenes", "as_pixels", "boxes", "crop", "draw_index", "look", "uniform"]

@@ -74,8 +74,8 @@ class JobRules:
         """
         if request.frames is not None and len(request.frames) > self.most_frames:
             raise _wrong("frames", f"{len(request.frames)} frames", f"at most {self.most_frames} in one job")
-        for place in (request.clip, request.mattes, *(instance.matte for instance in request.instances)):
-            if place is not None and _is_special(Path(place)):
+        for path in request.sources().values():
+            if _is_special(Path(path)):
                 raise _wrong("clip or mattes", "a path leads to no file or folder", "a video, an image or a folder")
         if not self._knows(request.bundle):
             expected = f'"{self.bundle}", which this server runs, or another that comes with MIVE'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -10,15 +9,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from mive import errors as known_errors
 from mive.errors import MiveError
-from mive.progress import Progress
 from mive.request import FrameRange
 from mive.server.errors import DeadlinePassed
-from mive.server.jobs import Event, Job
+from mive.server.jobs import Job
 from mive.server.rpc.refusals import code_of
 from mive.v1 import job_pb2, media_pb2
 from mive.wire.errors import error_to_detail
 from mive.wire.jobs import priority_to_message, state_to_message
-from mive.wire.progress import STAGES, progress_to_event
 from mive.wire.request import range_to_message, request_to_message
 
 
@@ -43,7 +40,7 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
         submitted=timestamp(job.created),
         position=position or 0,
         attempts=job.attempts,
-        finished_frames=[range_to_message(part) for part in ranges(frames)],
+        finished_frames=[range_to_message(part) for part in FrameRange.runs(frames)],
         last_sequence=job.last_event,
     )
     for name in ("started", "ended", "deadline"):
@@ -60,11 +57,7 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
 
 def add_details(message: job_pb2.Job, job: Job, redact: Redact) -> None:
     """Add what only GetJob tells: the request, and the clip once it was opened."""
-    request = job.request
-    instances = (i.model_copy(update={"matte": i.matte and redact(i.matte)}) for i in request.instances)
-    mattes = request.mattes and redact(request.mattes)
-    changes = {"clip": redact(request.clip), "mattes": mattes, "instances": tuple(instances)}
-    message.request.CopyFrom(request_to_message(request.model_copy(update=changes)))
+    message.request.CopyFrom(request_to_message(job.request.with_sources(redact)))
     if job.clip is not None:
         clip = media_pb2.ClipInfo.FromString(job.clip)
         clip.path = redact(clip.path)
@@ -74,43 +67,18 @@ def add_details(message: job_pb2.Job, job: Job, redact: Redact) -> None:
         message.clip.CopyFrom(clip)
 
 
-def event_to_message(job: Job, event: Event, position: int | None, redact: Redact) -> job_pb2.JobEvent:
-    """An event as it was stored; where the job waits, with its place in the queue."""
-    message = _message(event.kind, event.body, position, redact)
-    message.sequence, message.job_id = event.sequence, job.id
-    message.time.CopyFrom(timestamp(event.time))
-    if event.kind == "done":
-        message.done.manifest_json = redact(job.manifest or "", apart=True)
-    return message
-
-
-def _message(kind: str, body: Mapping[str, Any], position: int | None, redact: Redact) -> job_pb2.JobEvent:
-    if kind in STAGES:
-        progress = Progress(kind, body["done"], body["total"], body["window"], body["windows"])
-        return progress_to_event(progress, eta=body.get("eta"), cached=body.get("cached", False))
-    message = job_pb2.JobEvent()
-    match kind:
+def complete_event(event: job_pb2.JobEvent, job: Job, position: int | None, redact: Redact) -> job_pb2.JobEvent:
+    """A stored event with what its job knows: where it waits, why it failed, its manifest."""
+    match event.WhichOneof("event"):
         case "queued":
-            message.queued.position, message.queued.attempts = position or 0, body["attempts"]
-        case "preview":
-            _fill_preview(message.preview, body)
-        case "window_finished":
-            frames = FrameRange(body["first"], body["last"])
-            message.window_finished.frames.CopyFrom(range_to_message(frames))
-            message.window_finished.window, message.window_finished.windows = body["window"], body["windows"]
+            event.queued.position = position or 0
         case "done":
-            message.done.frames.CopyFrom(range_to_message(FrameRange(body["first"], body["last"])))
-            message.done.warnings.extend(body["warnings"])
-            message.done.cached = body["cached"]
-        case "failed":
-            error = stored_error(body, redact)
-            message.failed.error.CopyFrom(error_to_detail(error))
-            message.failed.code = code_of(error)
-        case "cancelled":
-            message.cancelled.reason = body["reason"]
-        case _:
-            raise AssertionError(f"no message for the event {kind}")
-    return message
+            event.done.manifest_json = redact(job.manifest or "", apart=True)
+        case "failed" if job.error is not None:
+            error = stored_error(job.error, redact)
+            event.failed.error.CopyFrom(error_to_detail(error))
+            event.failed.code = code_of(error)
+    return event
 
 
 def stored_error(stored: Mapping[str, Any], redact: Callable[[str], str] = str) -> MiveError:
@@ -123,28 +91,8 @@ def stored_error(stored: Mapping[str, Any], redact: Callable[[str], str] = str) 
     return kind(what, expected=expected, fix=fix, field=stored["field"])
 
 
-def ranges(indices: Iterable[int]) -> list[FrameRange]:
-    """Ascending indices as ranges."""
-    found: list[FrameRange] = []
-    for index in indices:
-        if found and index == found[-1].last + 1:
-            found[-1] = FrameRange(found[-1].first, index)
-        else:
-            found.append(FrameRange(index, index))
-    return found
-
-
 def timestamp(seconds: float) -> Timestamp:
     """Seconds since the epoch as a message."""
     message = Timestamp()
     message.FromMilliseconds(round(seconds * 1000))
     return message
-
-
-def _fill_preview(message: job_pb2.Preview, body: Mapping[str, Any]) -> None:
-    message.instance_id, message.frame = body["instance"], body["frame"]
-    message.done, message.total = body["done"], body["total"]
-    message.format.width, message.format.height, message.format.channels = body["width"], body["height"], 3
-    message.format.pixel_format = media_pb2.PIXEL_FORMAT_U8
-    message.format.row_order = media_pb2.ROW_ORDER_TOP_DOWN
-    message.data = base64.b64decode(body["image"])

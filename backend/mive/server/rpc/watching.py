@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mive.jobs import FINISHED
-from mive.server.jobs import Event, Job
-from mive.server.rpc.messages import Redact, event_to_message
+from mive.server.events import queued
+from mive.server.jobs import Job
+from mive.server.rpc.messages import Redact, complete_event, timestamp
 from mive.server.rpc.pulse import Pulse
 from mive.server.store import JobStore
 from mive.v1 import job_pb2
@@ -48,19 +49,21 @@ class Watching:
             beat = self.pulse.count
             ended, job, events, position = await asyncio.to_thread(self._look, owner, job_id, after)
             for event in events:
-                yield event_to_message(job, event, position, self.redact)
+                yield complete_event(event, job, position, self.redact)
                 after = event.sequence
-                told = position if event.kind == "queued" else told
-            if any(event.kind in FINISHED for event in events) or (ended and not events):
+                told = position if event.HasField("queued") else told
+            if any(event.WhichOneof("event") in FINISHED for event in events) or (ended and not events):
                 return
             if position is not None and position != told:
-                moved = Event(after, time.time(), "queued", {"attempts": job.attempts})
-                yield event_to_message(job, moved, position, self.redact)
+                moved = queued(job.attempts)
+                moved.sequence, moved.job_id = after, job.id
+                moved.time.CopyFrom(timestamp(time.time()))
+                yield complete_event(moved, job, position, self.redact)
                 told = position
             if len(events) < PAGE:
                 await self.pulse.after(beat)
 
-    def _look(self, owner: str, job_id: str, after: int) -> tuple[bool, Job, list[Event], int | None]:
+    def _look(self, owner: str, job_id: str, after: int) -> tuple[bool, Job, list[job_pb2.JobEvent], int | None]:
         # A job that had ended before has all its events; they may tell of its end, so it is looked at after them too.
         ended = self.store.get(owner, job_id).finished
         events = self.store.events(owner, job_id, after, PAGE)
