@@ -26,6 +26,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mive.attention.ipr import ipr_strength
+from mive.base.progress import Clock
 from mive.edit import Shot, open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
@@ -38,7 +39,6 @@ from mive.evaluate.toyworld.clip import write_clip
 from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import load_bundle
 from mive.networks.bundle_files import hash_bundle
-from mive.progress import Clock
 from mive.request import EditRequest, Instance, Settings
 from mive.settings import Precision
 

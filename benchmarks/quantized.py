@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from ablations import SCORES, instances_of, scene_of
 
+from mive.base.progress import Clock
 from mive.edit import open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
@@ -27,7 +28,6 @@ from mive.evaluate.toyworld.clip import write_clip
 from mive.media import open_clip, open_mattes, open_writer
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import find_bundle, hash_bundle
-from mive.progress import Clock
 from mive.request import EditRequest, FrameRange, Settings
 from mive.settings import Quantize
 from mive_trt.calibrate import measure

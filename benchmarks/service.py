@@ -21,12 +21,12 @@ from typing import Final, get_args
 
 import numpy as np
 
+from mive.base.jobs import Way
 from mive.client import Client
 from mive.edit import run_edit
 from mive.editing.inversions import InversionCache
 from mive.evaluate.toyworld import random_scene
 from mive.evaluate.toyworld.clip import write_clip
-from mive.jobs import Way
 from mive.media import ClipInfo, open_writer
 from mive.media.raw import write_raw
 from mive.request import EditRequest, FrameRange, Instance, Settings

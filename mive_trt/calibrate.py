@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from mive.base.progress import Clock, Report
 from mive.edit import open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
@@ -19,7 +20,6 @@ from mive.errors import EngineError, RequestError
 from mive.evaluate.demo import demo_request
 from mive.manifest import package_versions
 from mive.networks.bundle import Bundle
-from mive.progress import Clock, Report
 from mive.request import EditRequest
 from mive.settings import Narrow
 from mive_trt.scales import Scales, layers_of, scales_file, write_scales

@@ -8,8 +8,8 @@ from typing import Final, Literal, cast, get_args
 
 import torch
 
+from mive.base.places import default_cache
 from mive.errors import EngineError, RequestError
-from mive.places import default_cache
 from mive.settings import Quantize
 from mive_trt.executor import Executor, Store
 from mive_trt.flavour import capability_names, installed

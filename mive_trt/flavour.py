@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from mive.atomic import file_aside
+from mive.base.atomic import file_aside
+from mive.base.places import default_cache
 from mive.errors import EngineError
-from mive.places import default_cache
 
 log = logging.getLogger(__name__)
 

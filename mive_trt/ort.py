@@ -12,7 +12,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from mive.atomic import folder_aside, keep_aside
+from mive.base.atomic import folder_aside, keep_aside
 from mive_trt.executor import Export, Port, Unusable
 
 _DTYPES: Final = {

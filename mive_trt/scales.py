@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 from torch import nn
 
-from mive.atomic import write_text
+from mive.base.atomic import write_text
+from mive.base.places import default_cache
 from mive.errors import EngineError, RequestError
 from mive.networks.bundle import Bundle
-from mive.places import default_cache
 from mive.settings import Narrow, Quantize
 from mive_trt.flavour import Capability
 

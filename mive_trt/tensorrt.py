@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import torch
 
-from mive.atomic import output_error, write_whole
-from mive.places import default_cache
+from mive.base.atomic import output_error, write_whole
+from mive.base.places import default_cache
 from mive_trt.build import Told, WithPlugins, build_engine
 from mive_trt.device import Cuda, TensorRtExecutor
 from mive_trt.executor import Export

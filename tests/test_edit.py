@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mive.base.progress import Clock, Progress
 from mive.edit import EditResult, run_edit
 from mive.editing.checkpoint import Checkpoint
 from mive.editing.editor import Editor
@@ -19,7 +20,6 @@ from mive.errors import MatteError, MediaError, OutputError
 from mive.manifest import Manifest, read_manifest
 from mive.media import content_hash, open_clip, open_mattes
 from mive.media.video import VideoClip
-from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
 ONE = FrameRange(0, 0)

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from mive import __version__
+from mive.base.places import default_cache
 from mive.engines.processor import cpu_bf16, cpu_name, physical_memory
 from mive.errors import BundleError
 from mive.networks.bundle_files import BUNDLES_FOLDER, PARTS, REINSTALL, read_config
-from mive.places import default_cache
 
 _BASE: Final = "pip install mive"
 _SERVER: Final = 'pip install "mive[server]"'

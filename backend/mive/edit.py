@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from mive.base.progress import Clock, Progress, Report
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.errors import MediaError, OutputError
@@ -14,7 +15,6 @@ from mive.media import Clip, Mattes, open_clip, open_mattes, open_writer
 from mive.media.hashing import content_digest, hashed, matte_hashes
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
-from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, ResolvedSettings
 from mive.settings import USUAL_ENGINE, Codec, EngineName
 

@@ -12,8 +12,8 @@ from typing import Final, Literal
 from pydantic import Field
 
 from mive import __version__
-from mive._validation import Model
-from mive.atomic import output_errors, write_whole
+from mive.base.atomic import output_errors, write_whole
+from mive.base.validation import Model
 from mive.errors import RequestError
 from mive.request import EditRequest, FrameRange, ResolvedSettings
 from mive.settings import ChosenEngine, ChosenPrecision

@@ -13,7 +13,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mive._validation import Model, reject
+from mive.base.validation import Model, reject
 from mive.errors import RequestError
 from mive.plans import PLAN_NAMES
 from mive.settings import PRESETS, Count, Index, Preset, ResolvedSettings, Seed, Settings, Share, Weight

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from mive._validation import Model, Number, WholeNumber, did_you_mean, reject
+from mive.base.validation import Model, Number, WholeNumber, did_you_mean, reject
 from mive.errors import BundleError, RequestError
 from mive.plans import PLAN_NAMES, USUAL_PLAN
 

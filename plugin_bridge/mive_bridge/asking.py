@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from mive import __version__
+from mive.base.places import socket_path
 from mive.client.errors import Unreachable
-from mive.places import socket_path
 from mive_bridge.messages import HEAD, MOST_BYTES, Malformed, Message, decode, encode
 from mive_bridge.place import is_own_user
 from mive_bridge.talk import PROTOCOL

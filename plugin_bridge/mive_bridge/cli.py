@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mive import __version__
+from mive.base.places import socket_path
 from mive.console.ending import say_failure
 from mive.errors import MiveError, OutputError
-from mive.places import socket_path
 from mive_bridge.place import Place, Served
 
 _STARTED: Final = b"."

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from mive import __version__
+from mive.base.places import socket_path
 from mive.errors import MiveError
 from mive.install.doctor import Check
 from mive.install.places import places
-from mive.places import socket_path
 from mive_bridge.asking import Asking
 from mive_bridge.files import size_of
 from mive_bridge.logs import log_path

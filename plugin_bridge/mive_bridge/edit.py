@@ -22,8 +22,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from mive.atomic import remove_asides, write_whole
-from mive.jobs import JobState
+from mive.base.atomic import remove_asides, write_whole
+from mive.base.jobs import JobState
 from mive_bridge.files import private_folder
 from mive_bridge.frames import FrameCache
 from mive_bridge.messages import plain

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from mive.atomic import remove_asides, write_whole
+from mive.base.atomic import remove_asides, write_whole
 from mive_bridge.files import age_of, private_folder, size_of
 from mive_bridge.images import PAGE, Format, Image
 from mive_bridge.messages import Refused

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from numpy.typing import NDArray
 
-from mive.samples import HOSTED, DType, sample_of
+from mive.base.samples import HOSTED, DType, sample_of
 from mive_bridge.messages import Refused
 
 Image = NDArray[Any]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mive.atomic import write_whole
+from mive.base.atomic import write_whole
 from mive.errors import MediaError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from mive.base.samples import DType, white
 from mive.errors import MatteError
 from mive.media.info import Pixels
-from mive.samples import DType, white
 from mive_bridge.images import Image
 
 _LARGEST: Final = 65535

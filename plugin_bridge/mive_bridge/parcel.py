@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from mive.atomic import folder_aside, keep_aside
+from mive.base.atomic import folder_aside, keep_aside
+from mive.base.samples import sample_of
 from mive.errors import MatteError, MediaError
 from mive.media import ClipInfo, open_clip, open_writer
 from mive.media.colour import alpha_of
@@ -31,7 +32,6 @@ from mive.media.raw import RawClip, write_raw
 from mive.media.sequence import SequenceClip
 from mive.media.video import VideoClip
 from mive.request import EditRequest, FrameRange, Instance, Settings
-from mive.samples import sample_of
 from mive_bridge.files import private_folder
 from mive_bridge.images import Image
 from mive_bridge.mattes import Kind, ids_of, kind_of, over

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.samples import HOSTED, white
+from mive.base.samples import HOSTED, white
 from mive_bridge.images import Format, Image
 
 if TYPE_CHECKING:

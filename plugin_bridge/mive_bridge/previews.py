@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from mive.atomic import write_whole
+from mive.base.atomic import write_whole
 from mive_bridge.files import private_folder
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.samples import rescaled
+from mive.base.samples import rescaled
 from mive_bridge.images import Image, Seen
 
 TOLERANCE: Final = 6

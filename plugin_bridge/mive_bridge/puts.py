@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from mive.atomic import remove_asides, write_whole
+from mive.base.atomic import remove_asides, write_whole
 from mive.errors import RequestError
 from mive_bridge.files import size_of
 from mive_bridge.images import Image, Seen

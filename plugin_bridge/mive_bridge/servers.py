@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from mive.atomic import write_whole
+from mive.base.atomic import write_whole
 from mive_bridge.settings import Settings
 
 if TYPE_CHECKING:

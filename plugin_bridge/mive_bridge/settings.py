@@ -9,9 +9,9 @@ from typing import Any, Final, Self
 
 from pydantic import Field
 
-from mive._validation import Model, Number
+from mive.base.places import config_folder, default_cache
+from mive.base.validation import Model, Number
 from mive.errors import RequestError
-from mive.places import config_folder, default_cache
 
 _GIGABYTE: Final = 10**9
 

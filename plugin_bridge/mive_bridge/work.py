@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from mive.base.samples import sample_of
 from mive.errors import MediaError, MiveError, OutputError, RequestError
-from mive.samples import sample_of
 from mive_bridge.edit import Edit
 from mive_bridge.frames import FrameCache
 from mive_bridge.images import Format
@@ -23,8 +23,8 @@ from mive_bridge.rules import facts_of
 from mive_bridge.servers import Servers
 
 if TYPE_CHECKING:
+    from mive.base.jobs import Send
     from mive.client import AsyncClient, ServerInfo
-    from mive.jobs import Send
     from mive.media import Clip, Pixels
     from mive.request import EditRequest, FrameRange
 

@@ -19,12 +19,12 @@ import grpc
 import numpy as np
 from google.rpc import code_pb2
 
+from mive.base.progress import Progress
 from mive.errors import MiveError, RequestError
 from mive.manifest import BundleRecord, Manifest
 from mive.media import ClipInfo, open_clip
 from mive.media.hashing import content_hash
 from mive.media.info import Pixels
-from mive.progress import Progress
 from mive.request import FrameRange
 from mive.v1 import job_pb2, media_pb2, mive_pb2
 from mive.v1.mive_pb2_grpc import MiveServicer, add_MiveServicer_to_server

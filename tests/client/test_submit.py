@@ -9,11 +9,11 @@ import pytest
 from google.rpc import code_pb2
 from tests.client.fake_server import FakeServer, edited
 
+from mive.base.progress import Progress
 from mive.client import Busy, Client, Done
 from mive.errors import MatteError, MediaError, MiveError, RequestError
 from mive.media import open_clip
 from mive.media.matte_tracks import IdTrack
-from mive.progress import Progress
 from mive.request import EditRequest, FrameRange, Instance
 from mive.v1 import job_pb2
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tests.client.fake_server import FakeServer
 
+from mive.base.progress import Progress
 from mive.client import Client, Done, NotFound, Preview, Progressed, Queued, Unreachable, WindowFinished, follow
 from mive.errors import Cancelled, EngineError, OutOfMemory
-from mive.progress import Progress
 from mive.request import EditRequest, FrameRange
 from mive.v1 import job_pb2
 from mive.wire.errors import error_to_detail

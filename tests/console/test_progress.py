@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import mive as package
+from mive.base.progress import Progress
 from mive.console.progress import Lines, resident_bytes, shown
 from mive.console.stopping import stoppable
 from mive.evaluate.toyworld.clip import ToyClip
-from mive.progress import Progress
 
 BACKEND = str(Path(package.__file__).parents[1])
 

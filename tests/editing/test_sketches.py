@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tests.test_edit import QUICK, request
 
 from mive.attention.ipr import IprStrength, ipr_strength
+from mive.base.progress import Clock, Progress
 from mive.edit import open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
@@ -22,7 +23,6 @@ from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions
 from mive.method.sampling import Edits, Sampler
 from mive.method.schedule import Grids, NoiseSchedule
-from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, Settings
 
 SETTINGS = Settings(preset="draft", model_size=64).resolved({})

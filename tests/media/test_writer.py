@@ -291,7 +291,7 @@ def test_a_full_disk_is_called_so(tmp_path, noise, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("mive.atomic.os.fsync", full)
+    monkeypatch.setattr("mive.base.atomic.os.fsync", full)
     with pytest.raises(OutputError, match="no space left"):
         write(tmp_path / "a.mkv", info_for(noise(2)), noise(2))
     assert list(tmp_path.iterdir()) == []

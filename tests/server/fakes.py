@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mive.base.progress import Progress
+from mive.base.samples import IN_MEMORY
 from mive.manifest import BundleRecord, Manifest
 from mive.media import ClipInfo, Depth
-from mive.progress import Progress
 from mive.request import EditRequest, FrameRange, Instance
-from mive.samples import IN_MEMORY
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 

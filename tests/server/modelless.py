@@ -14,9 +14,9 @@ from functools import partial
 
 from tests.server.fakes import FakeRenderer, a_manifest
 
+from mive.base.progress import Progress
 from mive.errors import BundleError, OutOfMemory
 from mive.media import Depth
-from mive.progress import Progress
 from mive.request import EditRequest, FrameRange
 from mive.server import worker
 from mive.server.damage import damage_told

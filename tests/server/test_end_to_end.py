@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from tests.server.served import Served, real
 
+from mive.base.jobs import Send, Way
 from mive.client import Client
 from mive.client.events import Done, Preview
 from mive.edit import run_edit
-from mive.jobs import Send, Way
 from mive.manifest import read_manifest
 from mive.media import open_clip
 from mive.request import EditRequest, FrameRange, Instance, Settings

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.server.fakes import ANNA, BEN, FakeClock, a_request
 
-from mive.progress import Progress
+from mive.base.progress import Progress
 from mive.server.errors import JobNotFound, KeyReused, QueueFull, StoreError
 from mive.server.events import MOST_EVENTS
 from mive.server.jobs import Submission

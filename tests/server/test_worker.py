@@ -14,9 +14,9 @@ import psutil
 import pytest
 from tests.server.fakes import ANNA, FakeClock, FakeRenderer
 
+from mive.base.progress import Progress
 from mive.errors import EngineError, MediaError, OutOfMemory, OutputError
 from mive.manifest import Manifest
-from mive.progress import Progress
 from mive.request import FrameRange
 from mive.server.jobs import Job, Submission
 from mive.server.options import WorkerOptions

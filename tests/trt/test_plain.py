@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from benchmarks.plain import PlainEditor
 
+from mive.base.progress import Clock
 from mive.edit import open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.networks.bundle import load_bundle
 from mive.networks.bundle_files import hash_bundle
-from mive.progress import Clock
 from mive.request import EditRequest
 
 

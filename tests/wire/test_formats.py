@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mive.base.samples import BY_NAME
 from mive.errors import RequestError
 from mive.media.info import ColourTags, Pixels
-from mive.samples import BY_NAME
 from mive.v1 import media_pb2
 from mive.wire.formats import (
     FrameFormat,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mive.base.progress import Progress
 from mive.errors import RequestError
-from mive.progress import Progress
 from mive.v1 import job_pb2
 from mive.wire.progress import STAGES, eta_of, is_progress, progress_from_event, progress_to_event
 

@@ -38,8 +38,8 @@ def edit(
     runs = one_of("engine", engine, ENGINES)
     require_models()
     from mive import edit as editing
+    from mive.base.places import default_cache
     from mive.editing.inversions import InversionCache
-    from mive.places import default_cache
 
     cache = InversionCache(None if no_cache else default_cache())
     with shown(quiet) as report:

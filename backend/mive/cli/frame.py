@@ -15,9 +15,9 @@ from mive.console.progress import shown
 from mive.errors import OutputError, RequestError
 
 if TYPE_CHECKING:
+    from mive.base.progress import Report
     from mive.editing.framing import Framing, FramingRule
     from mive.media import Clip, Mattes
-    from mive.progress import Report
     from mive.request import EditRequest, FrameRange
     from mive.settings import MatteFit
 
@@ -52,10 +52,10 @@ def frame(
     Without --edit it is about all instances that the mattes hold. "mive edit" sees whole frames so far, which is
     --framing whole.
     """
+    from mive.base.progress import Progress
     from mive.cli.flags import whole_request
     from mive.editing.framing import find_losses, frame_shot, measure
     from mive.media import open_clip, open_mattes
-    from mive.progress import Progress
 
     whole = whole_request(_with_all(flags) if flags.request is None else flags)
     rule, fit = _rule(whole, {"framing": framing, "context": context, "closest": closest})
@@ -147,10 +147,10 @@ def _require_apart(out: Path, inputs: list[Path]) -> None:
 
 def _draw(out: Path, clip: Clip, mattes: Mattes, framing: Framing, report: Report) -> list[str]:
     """Draws the views; what comes back are the writer's warnings."""
+    from mive.base.progress import Progress
     from mive.evaluate.sheet import write_sheet
     from mive.evaluate.view_sheet import drawn_frames, view_sheet
     from mive.media import open_writer
-    from mive.progress import Progress
 
     if _is_sheet(out):
         write_sheet(out, view_sheet(clip, mattes, framing))

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from mive.base.jobs import PRIORITIES, SENDS, USUAL_PRIORITY
 from mive.cli.options import CodecOption, Flags, LaterOutOption
 from mive.cli.remote import BridgeOption, ServerOptions, Teller, through_bridge
 from mive.console.ending import say_json, say_made
 from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
 from mive.errors import RequestError
-from mive.jobs import PRIORITIES, SENDS, USUAL_PRIORITY
 from mive.settings import CODECS
 
 

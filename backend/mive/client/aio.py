@@ -10,6 +10,9 @@ from typing import Final, Self, TypedDict
 
 from grpc import aio
 
+from mive.base.jobs import USUAL_PRIORITY, JobState, Priority, Send
+from mive.base.progress import Progress, Report
+from mive.base.samples import PixelFormat
 from mive.client.address import Address, Tls, find_token
 from mive.client.connection import Connection
 from mive.client.errors import Busy, ServerError, from_server
@@ -21,12 +24,9 @@ from mive.client.sending import sent
 from mive.client.times import duration_of
 from mive.client.uploads import Sent, Source, upload
 from mive.errors import MiveError
-from mive.jobs import USUAL_PRIORITY, JobState, Priority, Send
 from mive.manifest import Manifest
 from mive.media.info import Pixels
-from mive.progress import Progress, Report
 from mive.request import EditRequest, FrameRange
-from mive.samples import PixelFormat
 from mive.v1 import mive_pb2
 from mive.wire.jobs import priority_to_message, state_to_message
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mive.base.progress import Progress
 from mive.client.errors import from_server
 from mive.client.times import time_of
 from mive.errors import MiveError
 from mive.media.info import Pixels
-from mive.progress import Progress
 from mive.request import FrameRange
 from mive.v1 import edit_pb2, job_pb2
 from mive.wire.errors import error_from_detail

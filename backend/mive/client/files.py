@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
+from mive.base.progress import Clock, Progress, Report
 from mive.client.aio import SubmitOptions
 from mive.client.errors import broken_contract
 from mive.client.events import Cancelled, Done, Event, Failed
@@ -20,7 +21,6 @@ from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, FrameWriter, open_clip, open_writer
 from mive.media.hashing import hashed
-from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange
 from mive.settings import Codec
 from mive.v1 import mive_pb2

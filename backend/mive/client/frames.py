@@ -9,12 +9,12 @@ from typing import Final
 
 from grpc import aio
 
+from mive.base.samples import BY_NAME, IN_MEMORY, PixelFormat
 from mive.client.connection import Connection
 from mive.client.errors import ServerError, broken_contract, from_server
 from mive.client.jobs import Job
 from mive.client.regions import Region, open_region
 from mive.request import FrameRange
-from mive.samples import BY_NAME, IN_MEMORY, PixelFormat
 from mive.v1 import media_pb2, mive_pb2
 from mive.wire.chunks import Frame, FrameJoiner
 from mive.wire.formats import pixel_format_to_message

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from mive.base.jobs import FINISHED, USUAL_PRIORITY, JobState, Priority
 from mive.client.errors import broken_contract, from_server
 from mive.client.events import moved
 from mive.client.times import time_of
 from mive.errors import MiveError
-from mive.jobs import FINISHED, USUAL_PRIORITY, JobState, Priority
 from mive.media.info import ClipInfo
 from mive.request import EditRequest, FrameRange
 from mive.v1 import job_pb2

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mive.base.jobs import Send, Way
+from mive.base.progress import Progress, Report
 from mive.client.connection import Connection
 from mive.client.info import ServerInfo
 from mive.client.strips import sent_from_memory
 from mive.client.uploads import upload
 from mive.errors import MediaError, RequestError
-from mive.jobs import Send, Way
 from mive.media.matte_tracks import as_matte_error
 from mive.media.sequence import find_sequence
-from mive.progress import Progress, Report
 from mive.request import EditRequest
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.request import Source, request_to_message

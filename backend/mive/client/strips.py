@@ -10,15 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from grpc import aio
 
+from mive.base.progress import Progress, Report
+from mive.base.samples import IN_MEMORY, integer_for, white
 from mive.client.connection import Connection
 from mive.client.regions import Region, open_region
 from mive.errors import MatteError, RequestError
 from mive.media import Clip, ClipInfo, Mattes, open_clip, open_mattes
 from mive.media.info import Pixels
 from mive.media.timecode import advance
-from mive.progress import Progress, Report
 from mive.request import EditRequest, FrameRange, Instance
-from mive.samples import IN_MEMORY, integer_for, white
 from mive.settings import MATTE_FIT
 from mive.v1 import edit_pb2, media_pb2, mive_pb2
 from mive.wire.clip import rational_to_message

@@ -8,6 +8,8 @@ import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from typing import Any, Final, Self, TypeVar, Unpack
 
+from mive.base.jobs import JobState, Send
+from mive.base.samples import PixelFormat
 from mive.client.address import Tls
 from mive.client.aio import AsyncClient, SubmitOptions
 from mive.client.errors import closed
@@ -15,11 +17,9 @@ from mive.client.events import Event
 from mive.client.info import ServerInfo
 from mive.client.jobs import Job, JobPage
 from mive.client.uploads import Sent, Source
-from mive.jobs import JobState, Send
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.request import EditRequest, FrameRange
-from mive.samples import PixelFormat
 
 _LEAVING: Final = 10.0
 """Seconds that a call which is broken off, as by Ctrl-C, has to leave things in order."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from mive._validation import did_you_mean
+from mive.base.validation import did_you_mean
 from mive.errors import RequestError
 
 _Word = TypeVar("_Word", bound=str)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from mive.progress import Progress
+    from mive.base.progress import Progress
 
 _STAGES: Final = {
     "send": "sending",
@@ -32,7 +32,7 @@ _PAUSE: Final = 10.0
 
 
 class Display(Protocol):
-    """Shows how far an edit is; may be used as a :data:`mive.progress.Report`."""
+    """Shows how far an edit is; may be used as a :data:`mive.base.progress.Report`."""
 
     def __call__(self, progress: Progress, eta: float | None = None) -> None:
         """A stage got ahead; ``eta`` seconds are left for the whole edit, where that is known."""

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mive.base.progress import Clock, Progress, Report
 from mive.editing.checkpoint import Checkpoint, Keep
 from mive.editing.inversions import InversionCache, inversion_key
 from mive.editing.previews import Previews, WindowPreview
@@ -33,7 +34,6 @@ from mive.method.schedule import Grids, make_grids
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import hash_bundle
 from mive.plans import Plan
-from mive.progress import Clock, Progress, Report
 from mive.request import EditRequest, FrameRange, ResolvedSettings
 from mive.settings import USUAL_ENGINE, EngineName
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mive.atomic import file_aside
+from mive.base.atomic import file_aside
 
 DEFAULT_LIMIT = 8 * 2**30
 """Bytes; the least recently used inversions go first."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mive.atomic import output_error, output_errors, write_text
+from mive.base.atomic import output_error, output_errors, write_text
+from mive.base.progress import Report
 from mive.edit import EditResult, run_edit
 from mive.errors import OutputError
 from mive.evaluate.metrics.files import Ideal, load_round_trip, score_files
@@ -17,7 +18,6 @@ from mive.evaluate.sheet import contact_sheet, spread, write_sheet
 from mive.evaluate.toyworld import Scene, describe, edited_scene, random_scene
 from mive.evaluate.toyworld.clip import ToyClip, write_clip, write_pictures
 from mive.media import open_clip, open_mattes, open_writer
-from mive.progress import Report
 from mive.request import USUAL_BUNDLE, EditRequest, FrameRange, Instance, Settings
 from mive.settings import Preset
 

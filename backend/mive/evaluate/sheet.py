@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.atomic import output_errors, write_whole
+from mive.base.atomic import output_errors, write_whole
 from mive.media import Coverage, Pixels
 from mive.media.paste import to_depth
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from mive import __version__
+from mive.base.places import socket_path
 from mive.errors import MiveError
 from mive.install.owned import read_record
 from mive.install.places import VARIABLE, Place, export_line, places, program, scripts_folder, support_folder
 from mive.install.plugin import BRIDGE, SCRIPT
-from mive.places import socket_path
 
 _REINSTALL: Final = "mive plugin install"
 _EXPORTS: Final = ("OfxGetNumberOfPlugins", "OfxGetPlugin", "OfxSetHost")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from mive import __version__
-from mive.atomic import file_aside
+from mive.base.atomic import file_aside
 from mive.errors import MiveError, OutputError
 
 RECORD: Final = "mive-install.json"

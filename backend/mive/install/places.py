@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mive.base.places import config_folder
 from mive.errors import MiveError
-from mive.places import config_folder
 
 BUNDLE: Final = "MIVE.ofx.bundle"
 VARIABLE: Final = "OFX_PLUGIN_PATH"

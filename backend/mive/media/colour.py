@@ -6,8 +6,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from mive.base.samples import IN_MEMORY, Depth, integer_for, sample_of
 from mive.media.info import MATRIX_RGB, UNSPECIFIED, ColourTags, Pixels
-from mive.samples import IN_MEMORY, Depth, integer_for, sample_of
 
 # One thread and the exact paths, so that every machine decodes the same code values.
 _QUALITY = (

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import OpenImageIO as oiio
 
+from mive.base.samples import BY_NAME, IN_MEMORY, SAMPLES, Depth
 from mive.errors import MediaError
 from mive.media import timecode
 from mive.media.containers import open_plain, read_head
 from mive.media.info import Pixels
 from mive.media.orientation import Orientation, from_exif
-from mive.samples import BY_NAME, IN_MEMORY, SAMPLES, Depth
 
 _BEGINNINGS = {
     "png": (b"\x89PNG",),

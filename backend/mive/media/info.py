@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mive.samples import Depth
+from mive.base.samples import Depth
 
 Pixels = npt.NDArray[Any]
 """One frame, ``[H, W, 3]`` RGB: uint8, uint16 (code values) or float32 (scene values)."""

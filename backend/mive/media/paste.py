@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from mive.base.samples import IN_MEMORY, Depth, rescaled, white
 from mive.media.info import Coverage, Pixels
-from mive.samples import IN_MEMORY, Depth, rescaled, white
 
 
 def to_float(frame: Pixels) -> Pixels:

@@ -16,11 +16,11 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import Field
 
-from mive._validation import Model
+from mive.base.samples import IN_MEMORY, Depth
+from mive.base.validation import Model
 from mive.errors import MediaError, RequestError
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo, ColourTags, Pixels
-from mive.samples import IN_MEMORY, Depth
 from mive.settings import Count
 
 HEADER: Final = "raw.json"

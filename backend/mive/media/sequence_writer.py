@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import OpenImageIO as oiio
 
-from mive.atomic import Staging, output_error
+from mive.base.atomic import Staging, output_error
+from mive.base.samples import IN_MEMORY, stored_as
 from mive.errors import MediaError, OutputError
 from mive.media import timecode
 from mive.media.image import read_image
 from mive.media.info import ClipInfo, Pixels
 from mive.media.pattern import parse_pattern
 from mive.media.writer import FrameWriter, require_not_source
-from mive.samples import IN_MEMORY, stored_as
 
 if TYPE_CHECKING:
     from mive.request import FrameRange

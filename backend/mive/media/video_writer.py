@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import av
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from mive.atomic import Staging, output_error
+from mive.base.atomic import Staging, output_error
+from mive.base.samples import IN_MEMORY, Depth
 from mive.errors import OutputError
 from mive.media import colour, timecode
 from mive.media.audio import AudioTracks
 from mive.media.info import ClipInfo, Pixels
 from mive.media.writer import FrameWriter, require_not_source
-from mive.samples import IN_MEMORY, Depth
 from mive.settings import Codec
 
 if TYPE_CHECKING:

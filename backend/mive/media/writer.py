@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from mive.base.samples import IN_MEMORY, Depth
 from mive.errors import OutputError
 from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
-from mive.samples import IN_MEMORY, Depth
 
 if TYPE_CHECKING:
     from mive.request import FrameRange

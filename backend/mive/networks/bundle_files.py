@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import Field, field_validator
 
-from mive._validation import Model, did_you_mean, reject
+from mive.base.validation import Model, did_you_mean, reject
 from mive.errors import BundleError, RequestError
 from mive.networks.bundle_hub import HUB_ID, download, hub_snapshot
 from mive.settings import Pixels

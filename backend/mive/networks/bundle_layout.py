@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
-from mive._validation import Model, Number
+from mive.base.validation import Model, Number
 from mive.errors import BundleError
 from mive.networks.bundle_files import find_part, read_as, read_config
 from mive.settings import Count

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
-from mive._validation import reject
+from mive.base.validation import reject
 
 _UNIX: Final = "unix://"
 _UNIX_BYTES: Final = 107

@@ -17,7 +17,7 @@ from pathlib import Path
 import safetensors
 from safetensors.torch import load, save
 
-from mive.atomic import output_errors, remove_asides, write_whole
+from mive.base.atomic import output_errors, remove_asides, write_whole
 from mive.editing.checkpoint import Checkpoint
 from mive.method.sampling import State
 from mive.server.files import make_folder

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, Strict, W
 from pydantic.types import AllowInfNan
 from pydantic_settings import NoDecode
 
-from mive._validation import Model, reject
+from mive.base.validation import Model, reject
 from mive.errors import RequestError
 from mive.request import USUAL_BUNDLE
 from mive.server.address import Address

@@ -16,7 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from mive._validation import Model, did_you_mean
+from mive.base.validation import Model, did_you_mean
 from mive.errors import RequestError
 from mive.server.config import ServerConfig
 

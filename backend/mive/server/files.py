@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from mive.atomic import output_errors
+from mive.base.atomic import output_errors
 
 OWNER: Final = "[0-9a-z]{1,128}"
 """What all owners look like, so that they are safe as names of folders."""

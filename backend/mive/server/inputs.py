@@ -27,7 +27,7 @@ from pathlib import Path
 
 from google.protobuf.message import Message
 
-from mive.atomic import ASIDE, folder_aside, keep_aside, output_errors, remove_asides
+from mive.base.atomic import ASIDE, folder_aside, keep_aside, output_errors, remove_asides
 from mive.errors import RequestError
 from mive.media.hashing import hashed
 from mive.media.raw import HEADER, write_raw

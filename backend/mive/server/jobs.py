@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from mive.jobs import FINISHED, PRIORITIES, USUAL_PRIORITY, JobState, Priority
+from mive.base.jobs import FINISHED, PRIORITIES, USUAL_PRIORITY, JobState, Priority
 from mive.request import EditRequest, FrameRange
 from mive.server.errors import StoreError
 from mive.v1 import job_pb2

@@ -22,7 +22,7 @@ from typing import Final, Literal, TextIO
 
 from pydantic import Field
 
-from mive._validation import Model
+from mive.base.validation import Model
 
 _DISCREET: Final = ("mive", "grpc")
 _FRAMES: Final = 6

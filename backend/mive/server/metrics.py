@@ -23,8 +23,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from mive.base.jobs import FINISHED, STATES
 from mive.errors import RequestError
-from mive.jobs import FINISHED, STATES
 from mive.server.address import Address
 from mive.server.errors import StoreError
 from mive.server.jobs import read_message

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import Field
 
-from mive._validation import Model, Number
+from mive.base.validation import Model, Number
 from mive.server.logs import LogOptions
 from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
 from mive.settings import USUAL_ENGINE, Count, EngineName

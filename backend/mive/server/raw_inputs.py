@@ -12,10 +12,10 @@ from typing import Final
 import numpy as np
 from google.protobuf.message import DecodeError
 
+from mive.base.samples import BY_NAME, IN_MEMORY, INTEGERS, Depth, listed
 from mive.errors import RequestError
 from mive.media import timecode
 from mive.media.info import ClipInfo, ColourTags, Pixels
-from mive.samples import BY_NAME, IN_MEMORY, INTEGERS, Depth, listed
 from mive.server.regions import Regions
 from mive.server.uploads import Uploads
 from mive.v1 import media_pb2

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from mive import __version__
+from mive.base.progress import Clock, Progress
 from mive.edit import Shot, open_shot
 from mive.editing.checkpoint import Checkpoint
 from mive.editing.editor import Editor
@@ -32,7 +33,6 @@ from mive.method.denoiser import Call, Conditions
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import PARTS, find_bundle, find_part, hash_bundle
 from mive.networks.bundle_layout import bundle_defaults
-from mive.progress import Clock, Progress
 from mive.request import EditRequest, FrameRange, ResolvedSettings, Settings
 from mive.server.checkpoints import Checkpoints
 from mive.server.damage import damage_told

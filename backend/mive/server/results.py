@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.atomic import flush, output_errors, remove_asides, write_whole
+from mive.base.atomic import flush, output_errors, remove_asides, write_whole
 from mive.media.hashing import hashed
 from mive.media.raw import npy_parts
 from mive.request import FrameRange

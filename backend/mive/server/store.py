@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from mive.jobs import PRIORITIES, JobState
+from mive.base.jobs import PRIORITIES, JobState
 from mive.request import EditRequest
 from mive.server.database import Clock, Database
 from mive.server.errors import JobNotFound, KeyReused, QueueFull

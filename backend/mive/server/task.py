@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.base.progress import Report
 from mive.manifest import Manifest
 from mive.media import ClipInfo
-from mive.progress import Report
 from mive.request import EditRequest, FrameRange
 from mive.server.jobs import Handles
 from mive.server.leases import DeviceFacts

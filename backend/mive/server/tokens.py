@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from mive.atomic import output_error
+from mive.base.atomic import output_error
 from mive.errors import MiveError, RequestError
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mive.atomic import flush
+from mive.base.atomic import flush
 from mive.server.files import owner_folder
 
 BLOCK: Final = 4096

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from mive.atomic import output_error
+from mive.base.atomic import output_error
 from mive.errors import RequestError
 from mive.server.database import Clock
 from mive.server.errors import UploadBusy, UploadNotFound, UploadTaken

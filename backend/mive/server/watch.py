@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from mive.base.progress import Progress
 from mive.errors import Cancelled, MediaError, OutputError
 from mive.manifest import Manifest
 from mive.media import ClipInfo
-from mive.progress import Progress
 from mive.request import FrameRange
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost, Leases

@@ -6,9 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+from mive.base.samples import IN_MEMORY, listed
 from mive.errors import RequestError
 from mive.media.info import UNSPECIFIED, ClipInfo, ColourTags
-from mive.samples import IN_MEMORY, listed
 from mive.v1 import media_pb2
 from mive.wire.words import PIXEL_FORMAT, fill, number_of
 

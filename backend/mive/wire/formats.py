@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mive.base.samples import BY_NAME, SAMPLES, DType, PixelFormat, listed, sample_of
 from mive.errors import RequestError
 from mive.media.info import ColourTags, Pixels
 from mive.media.paste import to_depth
-from mive.samples import BY_NAME, SAMPLES, DType, PixelFormat, listed, sample_of
 from mive.v1 import media_pb2
 from mive.wire.clip import colour_from_message, colour_to_message
 from mive.wire.words import PIXEL_FORMAT, number_of, word_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mive.jobs import PRIORITIES, STATES, USUAL_PRIORITY, JobState, Priority
+from mive.base.jobs import PRIORITIES, STATES, USUAL_PRIORITY, JobState, Priority
 from mive.v1 import job_pb2
 from mive.wire.words import known_word, number_of
 

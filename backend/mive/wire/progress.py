@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from mive.base.progress import Progress
 from mive.errors import RequestError
-from mive.progress import Progress
 from mive.v1 import job_pb2
 
 STAGES: Final = {

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from mive.base.samples import BY_NAME, INTEGERS, Sample, listed, white
 from mive.errors import RequestError
 from mive.media.info import Pixels
-from mive.samples import BY_NAME, INTEGERS, Sample, listed, white
 from mive.v1 import media_pb2
 from mive.wire.formats import (
     LIMITS,

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mive.base.progress import Report
 from mive.evaluate.bench.makers import Made
 from mive.evaluate.bench.suite import Suite, SuiteClip, load_suite
 from mive.media import ClipInfo, open_clip, open_mattes, open_writer
-from mive.progress import Report
 from mive.request import FrameRange
 
 Array = np.ndarray[Any, Any]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from mive._validation import Model
+from mive.base.validation import Model
 from mive.editing.framing.extents import Extents
 from mive.editing.framing.values import Framing, View
 from mive.settings import Count, Index

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from mive._validation import Model, Number, reject
+from mive.base.validation import Model, Number, reject
 from mive.editing.windows import make_windows
 from mive.media.sizes import Size, model_size
 from mive.networks.bundle_layout import Layout

@@ -10,13 +10,13 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from mive.base.progress import Report
 from mive.errors import MediaError, RequestError
 from mive.evaluate.bench.makers import Made
 from mive.evaluate.bench.suite import SuiteClip
 from mive.media import ClipInfo, Pixels, open_clip, open_writer
 from mive.media.image import read_image
 from mive.media.sequence import IMAGE_SUFFIXES
-from mive.progress import Report
 from mive.request import FrameRange
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*")

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from mive.atomic import write_text
+from mive.base.atomic import write_text
 from mive.errors import OutputError, RequestError
 from mive.evaluate.bench.suite import CLIP_FILE, SUITE_FILE, ClipDescription, SuiteDescription, SuiteInstance
 from mive.evaluate.bench.tables import GROUPS

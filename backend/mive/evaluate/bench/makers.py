@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from mive.base.progress import Report
 from mive.edit import run_edit
 from mive.editing.inversions import InversionCache
 from mive.evaluate.bench.methods import Method
 from mive.evaluate.bench.suite import SuiteClip
-from mive.progress import Report
 from mive.request import EditRequest, Settings
 
 

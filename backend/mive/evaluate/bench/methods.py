@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mive._validation import did_you_mean
+from mive.base.validation import did_you_mean
 from mive.errors import RequestError
 from mive.settings import Settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mive import __version__
-from mive.atomic import write_text
+from mive.base.atomic import write_text
 from mive.evaluate.bench import statistics, tables
 from mive.evaluate.bench.report import Report
 from mive.evaluate.bench.report_html import page

@@ -12,8 +12,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
-from mive._validation import Model
-from mive.atomic import write_text
+from mive.base.atomic import write_text
+from mive.base.validation import Model
 from mive.errors import RequestError
 from mive.evaluate.bench.suite import SuiteClip
 from mive.request import Settings

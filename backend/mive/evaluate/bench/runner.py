@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mive.base.progress import Report
 from mive.errors import BundleError, Cancelled, MiveError, OutputError
 from mive.evaluate.bench.makers import Maker
 from mive.evaluate.bench.results import Result, RunFolder
@@ -18,7 +19,6 @@ from mive.evaluate.metrics.files import Ideal, score_files
 from mive.evaluate.metrics.round_trip import RoundTrip
 from mive.evaluate.metrics.vectors import Embedder
 from mive.media import open_clip
-from mive.progress import Report
 
 PAUSE: Final = 2.0
 """Seconds before clips that other processes work on are looked at again."""

@@ -11,7 +11,7 @@ from typing import Final, Literal, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
-from mive._validation import Model, did_you_mean, reject
+from mive.base.validation import Model, did_you_mean, reject
 from mive.errors import RequestError
 from mive.evaluate.bench.tags import filled, plain, tagged_ids
 from mive.media.pattern import parse_pattern

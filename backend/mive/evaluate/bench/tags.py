@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from mive._validation import reject
+from mive.base.validation import reject
 
 _TAG: Final = re.compile(r"<(/?)([0-9]+)>")
 _TAGGED: Final = re.compile(r"<([0-9]+)>(.*?)</\1>")

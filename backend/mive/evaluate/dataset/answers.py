@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from mive.atomic import write_text
+from mive.base.atomic import write_text
 from mive.evaluate.dataset.chat import MOST_TOKENS, Chat, Message
 
 TRIES: Final = 3

@@ -11,8 +11,8 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from mive._validation import Model, WholeNumber
-from mive.atomic import write_text
+from mive.base.atomic import write_text
+from mive.base.validation import Model, WholeNumber
 from mive.errors import MediaError, OutputError, RequestError
 from mive.evaluate.bench.results import RunFolder
 from mive.evaluate.bench.suite import CLIP_FILE, SUITE_FILE, SuiteDescription

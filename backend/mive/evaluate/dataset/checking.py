@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic_core import PydanticCustomError
 
-from mive._validation import did_you_mean
+from mive.base.validation import did_you_mean
 from mive.errors import RequestError
 from mive.evaluate.bench.suite import ClipDescription, SuiteInstance
 from mive.evaluate.bench.tags import tagged_ids, tagged_words

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from mive.atomic import write_text
+from mive.base.atomic import write_text
 from mive.errors import RequestError
 from mive.evaluate.dataset.prompts import CANDIDATES
 from mive.evaluate.dataset.survey import Survey

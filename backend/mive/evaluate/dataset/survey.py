@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from mive._validation import Model, WholeNumber
-from mive.atomic import write_text
+from mive.base.atomic import write_text
+from mive.base.validation import Model, WholeNumber
 from mive.errors import MediaError, RequestError
 from mive.evaluate.dataset.vipseg import Video, Vipseg
 from mive.media.image import probe_image

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from mive._validation import did_you_mean
+from mive.base.validation import did_you_mean
 from mive.errors import MediaError, RequestError
 from mive.media import Pixels
 from mive.media.image import read_image

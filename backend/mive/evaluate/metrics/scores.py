@@ -23,9 +23,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mive.base.samples import white
 from mive.evaluate.metrics.vectors import Vectors
 from mive.media.info import Pixels
-from mive.samples import white
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]

@@ -10,7 +10,7 @@ from typing import Literal, NoReturn, TypeVar
 
 from pydantic import Field
 
-from mive._validation import Model
+from mive.base.validation import Model
 from mive.errors import RequestError
 from mive.evaluate.study.plan import KeyClip, StudyKey
 from mive.evaluate.study.questions import QUESTIONS

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from mive._validation import Model
+from mive.base.validation import Model
 from mive.errors import RequestError
 from mive.evaluate.bench.report import read_report
 from mive.evaluate.bench.results import RunFolder

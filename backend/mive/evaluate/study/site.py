@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
-from mive.atomic import Staging, output_error, write_text
+from mive.base.atomic import Staging, output_error, write_text
 from mive.errors import OutputError
 from mive.evaluate.bench.report_sheets import colour
 from mive.evaluate.bench.suite import SuiteClip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mive import __version__
-from mive.atomic import write_text
+from mive.base.atomic import write_text
 from mive.evaluate.bench import statistics
 from mive.evaluate.study.tally import Tally
 from mive.evaluate.study.tally_chart import chart

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mive.atomic import write_text
+from mive.base.atomic import write_text
 from mive.evaluate.toyworld.scene import Renderer, Scene
 from mive.media import ClipInfo, open_writer
 from mive.request import FrameRange

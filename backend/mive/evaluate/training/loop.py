@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mive.atomic import file_aside
+from mive.base.atomic import file_aside
 from mive.evaluate.training.precision import training_dtype
 from mive.evaluate.training.replay import Step, replayed
 from mive.evaluate.training.weights import Average, Weights

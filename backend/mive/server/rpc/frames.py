@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
+from mive.base.samples import IN_MEMORY
 from mive.errors import RequestError
 from mive.media.info import Pixels
 from mive.request import FrameRange
-from mive.samples import IN_MEMORY
 from mive.server.errors import NotThereYet, ResultsGone
 from mive.server.jobs import Job
 from mive.server.regions import Regions

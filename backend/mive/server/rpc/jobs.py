@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mive.base.jobs import STATES, JobState, Priority
 from mive.errors import RequestError
-from mive.jobs import STATES, JobState, Priority
 from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest
 from mive.server.errors import NotThereYet

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from mive.jobs import FINISHED
+from mive.base.jobs import FINISHED
 from mive.server.events import queued
 from mive.server.jobs import Job
 from mive.server.rpc.messages import Redact, complete_event, timestamp

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mive.atomic import file_aside, folder_aside, keep_aside, output_errors, remove_asides, write_text, write_whole
+from mive.base.atomic import file_aside, folder_aside, keep_aside, output_errors, remove_asides, write_text, write_whole
 from mive.errors import OutputError
 
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mive.samples import BY_NAME, HOSTED, IN_MEMORY, SAMPLES, integer_for, listed, rescaled, sample_of, stored_as, white
+from mive.base.samples import (
+    BY_NAME,
+    HOSTED,
+    IN_MEMORY,
+    SAMPLES,
+    integer_for,
+    listed,
+    rescaled,
+    sample_of,
+    stored_as,
+    white,
+)
 from mive.wire.words import PIXEL_FORMAT, number_of
 
 BYTE, WORD = BY_NAME["u8"].dtype, BY_NAME["u16"].dtype

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mive.places import default_cache, socket_path
+from mive.base.places import default_cache, socket_path
 
 
 def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
