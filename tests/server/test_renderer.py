@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tests.server.fakes import ANNA, BEN
 
-from mive import atomic
+from mive.base import atomic
 from mive.edit import run_edit
 from mive.editing.inversions import InversionCache
 from mive.engines.torch_engine import TorchEngine
