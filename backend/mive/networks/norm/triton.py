@@ -109,6 +109,23 @@ def measure(
 
 
 @triton.jit
+def places(
+    partial: tl.tensor,
+    part: tl.tensor,
+    group: tl.tensor,
+    tiles_of_frame: tl.tensor,
+    pixels: tl.tensor,
+    channels: tl.tensor,
+    per_group: tl.tensor,
+    ROWS: tl.constexpr,
+) -> tuple[tl.tensor, tl.tensor]:
+    """Where a group's partial statistics lie, and of how many pixels each is, float32."""
+    tile = part // per_group
+    place = partial + (tile * channels + group * per_group + part % per_group) * 2
+    return place, tl.minimum(pixels - tile % tiles_of_frame * ROWS, ROWS).to(tl.float32)
+
+
+@triton.jit
 def combine(
     partial: tl.tensor,
     whole: tl.tensor,
@@ -128,9 +145,7 @@ def combine(
     total = tl.zeros((PARTS,), tl.float32)
     for first in range(0, parts, PARTS):
         part = first + tl.arange(0, PARTS).to(tl.int64)
-        tile = part // per_group
-        place = partial + (tile * channels + group * per_group + part % per_group) * 2
-        count = tl.minimum(pixels - tile % tiles_of_frame * ROWS, ROWS).to(tl.float32)
+        place, count = places(partial, part, group, tiles_of_frame, pixels, channels, per_group, ROWS)
         total += tl.load(place, mask=part < parts, other=0.0) * count
     # Not .to(): sizes of 1 are compiled in as plain numbers.
     numbers = tiles_of_item // tiles_of_frame * pixels * per_group * 1.0
@@ -138,9 +153,7 @@ def combine(
     spread = tl.zeros((PARTS,), tl.float32)
     for first in range(0, parts, PARTS):
         part = first + tl.arange(0, PARTS).to(tl.int64)
-        tile = part // per_group
-        place = partial + (tile * channels + group * per_group + part % per_group) * 2
-        count = tl.minimum(pixels - tile % tiles_of_frame * ROWS, ROWS).to(tl.float32)
+        place, count = places(partial, part, group, tiles_of_frame, pixels, channels, per_group, ROWS)
         away = tl.load(place, mask=part < parts, other=0.0) - mean
         within = tl.load(place + 1, mask=part < parts, other=0.0)
         spread += tl.where(part < parts, within + away * away * count, 0.0)
