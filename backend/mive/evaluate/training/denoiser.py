@@ -22,10 +22,9 @@ from mive.evaluate.training.precision import mixed, training_dtype
 from mive.evaluate.training.rendering import THINGS
 from mive.evaluate.training.scenes import SIZE, Scenes, as_pixels, crop, draw_index, uniform
 from mive.evaluate.training.sink import Sink, make_start_token_a_sink
-from mive.evaluate.training.vae import CHANNELS
+from mive.evaluate.training.vae import CHANNELS, FACTOR
 from mive.evaluate.training.words import Words, shuffled
 
-FACTOR = 8
 TEXT_WIDTH = 128
 SINK_MASS = 0.5
 """Mean probability of the start token that training keeps in cross-attention, so that IPR has something to move."""
@@ -38,9 +37,9 @@ def scheduler() -> DDIMScheduler:
     )  # fmt: skip
 
 
-def unet(channels: int = CHANNELS) -> UNet2DConditionModel:
+def unet() -> UNet2DConditionModel:
     return UNet2DConditionModel(
-        sample_size=SIZE // FACTOR, in_channels=channels, out_channels=channels, layers_per_block=1,
+        sample_size=SIZE // FACTOR, in_channels=CHANNELS, out_channels=CHANNELS, layers_per_block=1,
         block_out_channels=(80, 128, 160), down_block_types=("CrossAttnDownBlock2D",) * 3,
         up_block_types=("CrossAttnUpBlock2D",) * 3, cross_attention_dim=TEXT_WIDTH, attention_head_dim=(1, 2, 2),
         norm_num_groups=16,
@@ -50,9 +49,9 @@ def unet(channels: int = CHANNELS) -> UNet2DConditionModel:
 class Generator(nn.Module):
     """Both networks as one module, so that they train and checkpoint together."""
 
-    def __init__(self, channels: int = CHANNELS) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.unet = unet(channels)
+        self.unet = unet()
         self.control = ControlNetModel.from_unet(
             self.unet, conditioning_channels=3, conditioning_embedding_out_channels=(16, 32, 64, 96)
         )
@@ -84,7 +83,7 @@ class Latents:
     def __init__(self, scenes: Scenes, vae: AutoencoderKL, estimator: DPTForDepthEstimation) -> None:
         self.scenes, self._vae, self._estimator, self.count = scenes, vae.eval(), estimator.eval(), 0
         cells, device = SIZE // FACTOR, scenes.device
-        self.z = torch.zeros(scenes.room, vae.config.latent_channels, cells, cells, dtype=torch.float16, device=device)
+        self.z = torch.zeros(scenes.room, CHANNELS, cells, cells, dtype=torch.float16, device=device)
         self.depth = torch.zeros(scenes.room, SIZE, SIZE, dtype=torch.uint8, device=device)
 
     def refresh(self, at_most: int) -> int:
@@ -180,10 +179,10 @@ def weighted_error(
     return value
 
 
-def new_generator(tokenizer: CLIPTokenizer, text: CLIPTextModel, channels: int) -> Generator:
+def new_generator(tokenizer: CLIPTokenizer, text: CLIPTextModel) -> Generator:
     """An untrained one, on the text encoder's device, its start token a sink."""
     torch.manual_seed(4)
-    model: Generator = Generator(channels).to(text.device)
+    model: Generator = Generator().to(text.device)
     examples = ["a red ball", "a blue striped cube and a green cup", ""]
     padded = tokenizer(examples, padding="max_length", return_tensors="pt")["input_ids"].to(text.device)
     with torch.no_grad():

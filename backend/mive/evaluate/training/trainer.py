@@ -22,7 +22,7 @@ from mive.evaluate.training.loop import Recipe
 from mive.evaluate.training.precision import training_device
 from mive.evaluate.training.scenes import Scenes
 from mive.evaluate.training.text import write_tokenizer
-from mive.evaluate.training.vae import CHANNELS, VaeBatch, train_vae
+from mive.evaluate.training.vae import VaeBatch, train_vae
 
 SHARES: Final = {"text": 0.03, "depth": 0.03, "scorer": 0.06, "vae": 0.25, "generator": 0.61}
 """What each stage gets of the time; the rest is for the last exam."""
@@ -98,7 +98,7 @@ class Trainer:
         depth = self._made("depth", DPTForDepthEstimation, lambda s: train_depth(scenes, self.work, s, size.depth))
         scorer = self._pair("scorer", scorer_scenes)
         vae = self._made("vae", AutoencoderKL, lambda s: train_vae(scenes, self.work, s, size.vae))
-        return Parts(new_generator(self.tokenizer, text, CHANNELS), vae, text, depth, scorer)
+        return Parts(new_generator(self.tokenizer, text), vae, text, depth, scorer)
 
     def _pair(self, name: str, scenes: Scenes) -> CLIPModel:
         def make(seconds: float) -> CLIPModel:
@@ -130,7 +130,7 @@ class Trainer:
         )  # fmt: skip
 
     def _write(self, parts: Parts, average: dict[str, Tensor]) -> None:
-        generator = Generator(parts.vae.config.latent_channels)
+        generator = Generator()
         generator.load_state_dict(average)
         write_bundle(self.work / "bundle", replace(parts, generator=generator))
         if self.pieces is not None:

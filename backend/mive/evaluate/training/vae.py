@@ -29,13 +29,13 @@ class VaeBatch:
     wholes: int
 
 
-def network(channels: int = CHANNELS) -> AutoencoderKL:
+def network() -> AutoencoderKL:
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(32, 64, 96, 128),
         layers_per_block=1,
-        latent_channels=channels,
+        latent_channels=CHANNELS,
         norm_num_groups=8,
         sample_size=SIZE,
         scaling_factor=1.0,
@@ -118,10 +118,10 @@ def normalise_latents(vae: AutoencoderKL, images: Tensor) -> None:
     vae.quant_conv.bias[half:] -= 2 * deviation.log()
 
 
-def train_vae(scenes: Scenes, work: Path, seconds: float, size: VaeBatch, channels: int = CHANNELS) -> AutoencoderKL:
+def train_vae(scenes: Scenes, work: Path, seconds: float, size: VaeBatch) -> AutoencoderKL:
     """Train all of it, then normalise the latents: ``scaling_factor`` is 1."""
     torch.manual_seed(1)
-    vae = network(channels)
+    vae = network()
     open_the_straight_path(vae)
     vae = vae.to(scenes.device, memory_format=torch.channels_last)
     dtype = training_dtype(scenes.device)
@@ -131,7 +131,7 @@ def train_vae(scenes: Scenes, work: Path, seconds: float, size: VaeBatch, channe
             scenes.refresh()
         count, side = (size.wholes, SIZE) if progress > WHOLE else (size.crops, CROP)
         images, things = batch(scenes, count, side, generator)
-        noise = torch.randn(count, channels, side // FACTOR, side // FACTOR, generator=generator, device=scenes.device)
+        noise = torch.randn(count, CHANNELS, side // FACTOR, side // FACTOR, generator=generator, device=scenes.device)
         return images, things, noise
 
     def loss(images: Tensor, things: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
