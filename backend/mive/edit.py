@@ -14,6 +14,8 @@ from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
 from mive.media import Clip, Mattes, open_clip, open_mattes, open_writer
 from mive.media.hashing import content_digest, hashed, matte_hashes
+from mive.media.reading import Reading
+from mive.media.told import Warnings
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.request import EditRequest, FrameRange, ResolvedSettings
@@ -73,7 +75,7 @@ def run_edit(
     clip, mattes, frames = shot.clip, shot.mattes, shot.frames
     with open_writer(out, clip.info, frames, codec) as writer:
         editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock, engine)
-        warn((*editor.warnings, *writer.warnings))
+        warn((*shot.warnings, *editor.warnings, *writer.warnings))
         report(Progress("load", 1, 1))
         clock.lap("load")
         # Hashed where it is pasted over, for every decoding of a long clip counts.
@@ -83,7 +85,7 @@ def run_edit(
             writer.write(frame)
             clock.lap("write")
         hashes = matte_hashes(mattes)
-        warnings = (*editor.warnings, *writer.warnings)
+        warnings = (*shot.warnings, *editor.warnings, *writer.warnings)
         made_of = (read.hexdigest(), hashes, frames, (str(out),), made.hexdigest())
         manifest = editor.manifest(*made_of, clock.rounded(), warnings)
     path = manifest_path(out)
@@ -106,6 +108,7 @@ class Shot:
         frames: what is edited, handles included.
         folder: of the bundle.
         settings: with nothing left open.
+        warnings: what clip and mattes leave in doubt; reading them may add to it.
     """
 
     clip: Clip
@@ -113,6 +116,7 @@ class Shot:
     mattes: Mattes
     folder: Path
     settings: ResolvedSettings
+    warnings: Warnings
 
 
 def open_shot(request: EditRequest, before: int = 0, after: int = 0) -> Shot:
@@ -124,13 +128,14 @@ def open_shot(request: EditRequest, before: int = 0, after: int = 0) -> Shot:
     Raises:
         MiveError: something is missing or does not fit.
     """
-    clip = open_clip(request.clip)
+    warnings = Warnings(strict=request.strict)
+    clip = open_clip(request.clip, Reading.of(request, warnings))
     asked = asked_frames(clip, request)
     frames = FrameRange(max(asked.first - before, 0), min(asked.last + after, clip.info.frames - 1))
     folder = find_bundle(request.bundle)
     settings = request.settings.resolved(bundle_defaults(folder))
-    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, settings.matte_fit)
-    return Shot(clip, frames, mattes, folder, settings)
+    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, settings.matte_fit, warnings)
+    return Shot(clip, frames, mattes, folder, settings, warnings)
 
 
 def asked_frames(clip: Clip, request: EditRequest) -> FrameRange:

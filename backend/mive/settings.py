@@ -62,7 +62,7 @@ ChosenPrecision = Literal["fp32", "bf16", "fp16"]
 Precision = Literal["auto", ChosenPrecision]
 Narrow = Literal["int8", "fp8"]
 Quantize = Literal["none", Narrow]
-MatteFit = Literal["exact", "fit"]
+MatteFit = Literal["exact", "fit", "order"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
 
@@ -202,7 +202,9 @@ class Settings(Model):
     )
     feather: Weight | None = Field(default=None, description="the soft edge inside each matte, in pixels of the clip")
     matte_fit: MatteFit | None = Field(
-        default=None, description="whether mattes of another size or length are an error or fitted"
+        default=None,
+        description="whether mattes of other numbers, size or length are an error or fitted, "
+        "or taken in their order, whatever their numbers",
     )
     mask_cells: MaskCells | None = Field(
         default=None,

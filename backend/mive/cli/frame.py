@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from mive.cli.options import Flags, by_id
 from mive.console.ending import say_json, say_warnings
-from mive.console.options import JsonOption, QuietOption, grouped
+from mive.console.options import JsonOption, QuietOption, grouped, one_of
 from mive.console.progress import shown
 from mive.errors import OutputError, RequestError
+from mive.settings import MATTE_FIT, MatteFit
 
 if TYPE_CHECKING:
     from mive.base.progress import Report
     from mive.editing.framing import Framing, FramingRule
     from mive.media import Clip, Mattes
     from mive.request import EditRequest, FrameRange
-    from mive.settings import MatteFit
 
 
 @grouped
@@ -56,10 +56,11 @@ def frame(
     from mive.cli.flags import whole_request
     from mive.editing.framing import find_losses, frame_shot, measure
     from mive.media import open_clip, open_mattes
+    from mive.media.reading import Reading
 
     whole = whole_request(_with_all(flags) if flags.request is None else flags)
     rule, fit = _rule(whole, {"framing": framing, "context": context, "closest": closest})
-    source = open_clip(whole.clip)
+    source = open_clip(whole.clip, Reading.of(whole))
     span = _span(source, whole.frames)
     read = open_mattes(whole.mattes, whole.instances, source.info, span, fit)
     if out is not None:
@@ -93,7 +94,11 @@ def _with_all(flags: Flags) -> Flags:
     if flags.mattes is not None:
         source = open_clip(flags.clip)
         span = _span(source, None if flags.frames is None else FrameRange.parse(flags.frames))
-        ids.update(ids_in(flags.mattes, source.info, span, "fit" if flags.matte_fit == "fit" else "exact"))
+        ids.update(
+            ids_in(
+                flags.mattes, source.info, span, one_of("matte-fit", flags.matte_fit or MATTE_FIT, get_args(MatteFit))
+            )
+        )
     if not ids:
         raise RequestError(
             "nothing says where the instances are",

@@ -21,6 +21,7 @@ from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, FrameWriter, open_clip, open_writer
 from mive.media.hashing import hashed
+from mive.media.reading import Reading
 from mive.request import EditRequest, FrameRange
 from mive.settings import Codec
 from mive.v1 import mive_pb2
@@ -79,7 +80,7 @@ def render(
         MiveError: see :mod:`mive.errors` and :mod:`mive.client.errors`.
     """
     clock = Clock()
-    clip = open_clip(request.clip)
+    clip = open_clip(request.clip, Reading.of(request))
     asked = request.frames or FrameRange(0, clip.info.frames - 1)
     clip.read(asked)  # Refuses frames that the clip does not have.
     before, after = options.get("handles", (0, 0))
@@ -120,7 +121,7 @@ def collect(
         MiveError: also where the clip is not the one that was edited.
     """
     clock = Clock()
-    clip = _open_here(request.clip)
+    clip = _open_here(request)
     done = follow(client, job.job_id, tell)
     clock.lap("render")
     _check_same(clip.info, client.get(job.job_id).clip)
@@ -206,9 +207,9 @@ def _cancelled_on_interrupt(client: Client, job_id: str) -> Iterator[None]:
         raise
 
 
-def _open_here(path: str) -> Clip:
+def _open_here(request: EditRequest) -> Clip:
     try:
-        return open_clip(path)
+        return open_clip(request.clip, Reading.of(request))
     except MediaError as error:
         raise MediaError(
             error.what,

@@ -79,7 +79,10 @@ class ClipInfo:
         pts, time_base: presentation times, counted from the first frame, in units of
             ``time_base`` seconds; given only where ``variable_rate``.
         files: every file the frames are read from.
-        first_number: number of the first file of a sequence.
+        numbers: of the frames, where they have numbers of their own: those of the files of a sequence, or, where frames
+            of a video are lost, their places among all. None counts from ``first_number``.
+        first_number: of the first frame.
+        rate_guessed: nothing and nobody says the rate.
     """
 
     path: Path
@@ -100,7 +103,13 @@ class ClipInfo:
     time_base: Fraction | None = None
     files: tuple[Path, ...] = ()
     first_number: int = 0
+    numbers: tuple[int, ...] | None = None
+    rate_guessed: bool = False
     chromaticities: tuple[float, ...] | None = None
+
+    def number_of(self, index: int) -> int:
+        """The number of a frame: what tells it, where its place among the frames does not."""
+        return self.first_number + index if self.numbers is None else self.numbers[index]
 
     def time_of(self, index: int) -> Fraction:
         """Seconds from the first frame to the start of frame ``index``; ``frames`` is the end."""

@@ -19,7 +19,9 @@ from mive.media.info import Coverage, Pixels
 from mive.media.opening import open_clip
 from mive.media.paste import to_float
 from mive.media.raw import RawClip
+from mive.media.reading import Reading
 from mive.media.sequence import SequenceClip
+from mive.media.told import Warnings
 from mive.media.video import VideoClip
 
 Ids = npt.NDArray[np.int32]
@@ -30,23 +32,30 @@ _LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
 
 class MatteTrack(ABC):
-    """A matte over time: ``count`` frames, each read by its own number."""
+    """A matte over time: ``count`` frames, each read by its place among them.
 
-    def __init__(self, path: Path, field: str) -> None:
+    Args:
+        field: of the request, that names the matte.
+        warnings: where the reader's doubts go.
+    """
+
+    def __init__(self, path: Path, field: str, warnings: Warnings | None = None) -> None:
         self.path = path
         self.field = field
+        self.warnings = warnings = warnings or Warnings()
         try:
-            self._clip = open_clip(path)
+            self._clip = open_clip(path, Reading(holes=True, warnings=warnings))
         except MediaError as error:
             raise as_matte_error(error, field) from error
         self.count = self._clip.info.frames
-        self.files = self._clip.info.files
+        self.info = self._clip.info
+        self.files = self.info.files
         self._reformatter = VideoReformatter()
         self._next = 0
         self._video: Iterator[av.VideoFrame] | None = None
 
     def read(self, number: int) -> Pixels:
-        """Frame ``number`` of the file(s), ``[H, W]``; cheapest in rising order.
+        """The frame at a place, from 0, ``[H, W]``; cheapest in rising order.
 
         Raises:
             MatteError: the frame cannot be decoded or is no matte of this kind.
@@ -146,8 +155,8 @@ class IdTrack(MatteTrack):
 class CoverageTrack(MatteTrack):
     """The matte of one instance: alpha where the file has alpha that is ever used, else luma."""
 
-    def __init__(self, path: Path, field: str) -> None:
-        super().__init__(path, field)
+    def __init__(self, path: Path, field: str, warnings: Warnings | None = None) -> None:
+        super().__init__(path, field, warnings)
         self._use_alpha = False
         for number in range(self.count):
             alpha = self._alpha(number)

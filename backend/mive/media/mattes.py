@@ -11,7 +11,9 @@ import numpy as np
 
 from mive.errors import MatteError
 from mive.media.info import ClipInfo, Coverage, Pixels
+from mive.media.matching import match
 from mive.media.matte_tracks import CoverageTrack, IdTrack, MatteTrack
+from mive.media.told import Warnings
 from mive.settings import MATTE_FIT, MatteFit
 
 if TYPE_CHECKING:
@@ -68,32 +70,35 @@ def open_mattes(
     info: ClipInfo,
     frames: FrameRange,
     fit: MatteFit = MATTE_FIT,
+    warnings: Warnings | None = None,
 ) -> Mattes:
     """Open the mattes of an edit and check that they fit the clip.
 
-    A matte has one frame for every frame of the clip, or for every frame of ``frames``, and the
+    A matte has a frame for every frame of ``frames``, found as `mive.media.matching` tells, and the
     clip's display size. With ``fit="fit"`` it is resized (ID mattes to the nearest pixel, soft ones
     bilinearly), its last frame is held where it is shorter, and frames beyond the clip are dropped.
 
     Args:
         request_mattes: ID matte for all instances without a matte of their own.
         instances: in order; a later one lies on top of an earlier one.
+        warnings: where doubts go.
 
     Raises:
         MatteError: a matte is missing, does not fit, or never shows its instance in ``frames``.
     """
+    warnings = warnings or Warnings()
     shared: _Fitted | None = None
     layers: list[Callable[[int], Coverage]] = []
     files: list[Path] = []
     if request_mattes is not None and any(instance.matte is None for instance in instances):
-        shared = _Fitted(IdTrack(Path(request_mattes), "mattes"), info, frames, fit, smooth=False)
+        shared = _Fitted(IdTrack(Path(request_mattes), "mattes", warnings), info, frames, fit, smooth=False)
         files += shared.track.files
         wanted = [instance.id for instance in instances if instance.matte is None]
         _require_ids(shared, wanted, frames)
     for place, instance in enumerate(instances):
         field = f"instances[{place}].matte"
         if instance.matte is not None:
-            track = CoverageTrack(Path(instance.matte), field)
+            track = CoverageTrack(Path(instance.matte), field, warnings)
             own = _Fitted(track, info, frames, fit, smooth=True)
             _require_cover(own, instance.id, frames)
             files += track.files
@@ -116,7 +121,7 @@ def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: MatteFit = MATTE_
     Raises:
         MatteError: the mattes cannot be read or do not fit, or hold nothing but background.
     """
-    shared = _Fitted(IdTrack(Path(path), "mattes"), info, frames, fit, smooth=False)
+    shared = _Fitted(IdTrack(Path(path), "mattes", Warnings()), info, frames, fit, smooth=False)
     found = sorted(_ids_in(shared, frames))
     if not found:
         raise MatteError(
@@ -136,11 +141,11 @@ class _Fitted:
         self._size = (info.width, info.height)
         self._fit = fit
         self._interpolation = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST_EXACT
-        self._number = _alignment(track, info, frames, fit)
+        self._place = match(track.info, info, frames, fit, track.warnings, track.field)
         self._last: tuple[int, Pixels] | None = None
 
     def read(self, index: int) -> Pixels:
-        number = self._number(index)
+        number = self._place(index)
         if self._last is None or self._last[0] != number:
             self._last = number, self._resized(self.track.read(number))
         return self._last[1]
@@ -149,7 +154,7 @@ class _Fitted:
         size = (matte.shape[1], matte.shape[0])
         if size == self._size:
             return matte
-        if self._fit == "exact":
+        if self._fit != "fit":
             raise MatteError(
                 f"The matte {self.track.path} is {size[0]}x{size[1]} pixels, the clip {self._size[0]}x{self._size[1]}",
                 expected="mattes of the clip's size",
@@ -157,24 +162,6 @@ class _Fitted:
                 field=self.track.field,
             )
         return np.asarray(cv2.resize(matte, self._size, interpolation=self._interpolation))
-
-
-def _alignment(track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: MatteFit) -> Callable[[int], int]:
-    length = frames.last - frames.first + 1
-    if track.count == info.frames:
-        return lambda index: index
-    if track.count == length:
-        return lambda index: index - frames.first
-    if fit == "fit":
-        return lambda index: min(index, track.count - 1)
-    asked = f" (frames {frames.first}-{frames.last}: {length})" if length != info.frames else ""
-    raise MatteError(
-        f"The matte {track.path} has {track.count} frames, the clip {info.frames}{asked}",
-        expected="one matte frame for every frame of the clip, or of the range that is edited",
-        fix="Export the matte over the same frames, or use --matte-fit fit to hold its last "
-        "frame and drop frames beyond the clip",
-        field=track.field,
-    )
 
 
 def _selector(shared: _Fitted, identity: int) -> Callable[[int], Coverage]:

@@ -8,6 +8,7 @@ from mive.errors import OutputError
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo
 from mive.media.raw import RawClip, is_raw
+from mive.media.reading import Reading
 from mive.media.sequence import SequenceClip, find_sequence
 from mive.media.sequence_writer import SequenceWriter
 from mive.media.video import VideoClip
@@ -17,12 +18,15 @@ from mive.request import FrameRange
 from mive.settings import Codec
 
 
-def open_clip(path: str | Path) -> Clip:
+def open_clip(path: str | Path, reading: Reading | None = None) -> Clip:
     """Open a video file, an image, an image sequence, or a folder of raw frames.
 
     A sequence is a folder, a pattern (``shot.####.exr``, ``shot.%04d.exr``) or one file of it
     whose number has three digits or more (``shot.0001.exr``; shorter numbers name single images,
     as in ``cup2.png``). Any other image is a clip of one frame.
+
+    Args:
+        reading: what the files leave open, and where doubts are told.
 
     Raises:
         MediaError: nothing is there, it is no video or image, it has no frames, or numbers of the
@@ -30,8 +34,11 @@ def open_clip(path: str | Path) -> Clip:
     """
     if is_raw(Path(path)):
         return RawClip(Path(path))
-    sequence = find_sequence(path)
-    return VideoClip(Path(path)) if sequence is None else SequenceClip(Path(path), sequence)
+    reading = reading or Reading()
+    sequence = find_sequence(path, holes=reading.holes)
+    if sequence is None:
+        return VideoClip(Path(path), reading)
+    return SequenceClip(Path(path), sequence, reading)
 
 
 def open_writer(out: str | Path, info: ClipInfo, frames: FrameRange, codec: Codec | None = None) -> FrameWriter:

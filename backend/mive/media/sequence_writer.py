@@ -108,8 +108,7 @@ class SequenceWriter(FrameWriter):
 
 
 def _targets(out: Path, info: ClipInfo, frames: FrameRange, suffix: str) -> list[Path]:
-    first = frames.first + (info.first_number if info.is_sequence else 0)
-    numbers = range(first, first + len(frames))
+    numbers = [info.number_of(index) for index in frames.indices()]
     if not out.suffix:
         return [out / f"{number:04}{suffix}" for number in numbers]
     pattern = parse_pattern(out.name)

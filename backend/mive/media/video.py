@@ -18,13 +18,15 @@ from mive.media import colour
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo, Pixels
 from mive.media.orientation import Orientation, from_display_matrix
+from mive.media.reading import Reading
 from mive.media.video_index import VideoIndex, decoded, index_video, open_video, seek_before
 
 
 class VideoClip(Clip):
     """A video file: counted exactly, turned upright, converted to RGB by its colour tags."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reading: Reading) -> None:
+        self._reading = reading
         container, stream = open_video(path)
         with container:
             # A decoder overwrites the container's tags on its context, so a copy is taken first.

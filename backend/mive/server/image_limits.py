@@ -49,7 +49,7 @@ def check_images(request: EditRequest, longest_side: int) -> None:
 def _images(path: Path) -> tuple[Path, ...]:
     """The images that a path stands for. What is wrong with it shows when it is opened."""
     with contextlib.suppress(MediaError, OSError):
-        sequence = None if is_raw(path) else find_sequence(path)
+        sequence = None if is_raw(path) else find_sequence(path, holes=True)
         return () if sequence is None else sequence.files
     return ()
 
