@@ -142,8 +142,8 @@ class _Asked:
             f"The mattes {path} are numbered {shown_numbers(numbers)}, and the frames {shown_numbers(lacking)} of the "
             "clip have none",
             expected="a matte with the number of each frame that is edited",
-            fix="Export the missing mattes, renumber them, or edit fewer frames (--frames); --matte-fit order takes them "
-            "in the clip's order, and --matte-fit fit holds the one before a frame that has none",
+            fix="Export the missing mattes, renumber them, or edit fewer frames (--frames); --matte-fit order takes "
+            "them in the clip's order, and --matte-fit fit holds the one before a frame that has none",
             field=field,
         )
 

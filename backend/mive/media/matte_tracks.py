@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from mive.errors import MatteError, MediaError
 from mive.media import colour
 from mive.media.containers import open_container
-from mive.media.image import Image, read_image
+from mive.media.image import Image, read_matte
 from mive.media.info import Coverage, Pixels
 from mive.media.opening import open_clip
 from mive.media.paste import to_float
@@ -44,7 +44,7 @@ class MatteTrack(ABC):
         self.field = field
         self.warnings = warnings = warnings or Warnings()
         try:
-            self._clip = open_clip(path, Reading(holes=True, warnings=warnings))
+            self._clip = open_clip(path, Reading(matte=True, warnings=warnings))
         except MediaError as error:
             raise as_matte_error(error, field) from error
         self.count = self._clip.info.frames
@@ -72,6 +72,12 @@ class MatteTrack(ABC):
             raise
         except MediaError as error:
             raise as_matte_error(error, self.field) from error
+
+    def _image(self, path: Path) -> Image:
+        image = read_matte(path)
+        if image.problem:
+            self.warnings.tell(f"{path} is damaged: {image.problem}", error=MatteError)
+        return image
 
     def _stored(self, clip: VideoClip, number: int) -> av.VideoFrame:
         if self._video is None or number != self._next:
@@ -102,7 +108,7 @@ class IdTrack(MatteTrack):
         indices = _palette_indices(path) if path.suffix.lower() in _PALETTE_SUFFIXES else None
         if indices is not None:
             return indices.astype(np.int32)
-        image = read_image(path)
+        image = self._image(path)
         grey = image.grey()
         ids = self._one_channel(image.rgb(), path) if grey is None else grey
         bits = self._clip.info.bits
@@ -177,7 +183,7 @@ class CoverageTrack(MatteTrack):
         return alpha
 
     def _from_file(self, path: Path) -> Coverage:
-        image: Image = read_image(path)
+        image = self._image(path)
         if self._use_alpha:
             alpha = image.alpha()
             if alpha is None:

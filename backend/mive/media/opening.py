@@ -35,7 +35,7 @@ def open_clip(path: str | Path, reading: Reading | None = None) -> Clip:
     if is_raw(Path(path)):
         return RawClip(Path(path))
     reading = reading or Reading()
-    sequence = find_sequence(path, holes=reading.holes)
+    sequence = find_sequence(path, holes=reading.matte)
     if sequence is None:
         return VideoClip(Path(path), reading)
     return SequenceClip(Path(path), sequence, reading)

@@ -20,13 +20,13 @@ class Reading:
     Attributes:
         rate: frames a second; None is what the files say.
         layer: the part, layer or track that is the picture; None is the one that names like "beauty" tell.
-        holes: a sequence may lack numbers.
+        matte: it is a matte: numbers may be missing, and any lone channel is a picture.
         warnings: where the readers' doubts go.
     """
 
     rate: Fraction | None = None
     layer: str | None = None
-    holes: bool = False
+    matte: bool = False
     warnings: Warnings = field(default_factory=Warnings)
 
     @classmethod

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mive.errors import MediaError
 from mive.media.clip import Clip
-from mive.media.image import Image, probe_image, read_image
+from mive.media.image import Image, ImageHead, probe_image, probe_matte, read_image
 from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
 from mive.media.pattern import Pattern, parse_pattern
@@ -72,8 +72,9 @@ class SequenceClip(Clip):
     """Image files as a clip; the first one sets the size and the depth."""
 
     def __init__(self, path: Path, sequence: Sequence, reading: Reading) -> None:
-        head = probe_image(sequence.files[0])
+        head = probe_matte(sequence.files[0]) if reading.matte else probe_image(sequence.files[0], reading.layer)
         rate = reading.rate or head.rate
+        self._reading = reading
         self.info = ClipInfo(
             path=path,
             width=head.width,
@@ -91,11 +92,16 @@ class SequenceClip(Clip):
             numbers=sequence.numbers or None,
             chromaticities=head.chromaticities,
         )
+        if not reading.matte:
+            self._tell_of_pages(head)
 
     def images(self, first: int, last: int) -> Iterator[Image]:
-        """Frames ``first..last`` with all their channels."""
+        """Frames ``first..last`` of a clip, each with its alpha."""
         for file in self.info.files[first : last + 1]:
-            yield read_image(file)
+            image = read_image(file, self._reading.layer)
+            if image.problem:
+                self._reading.warnings.tell(f"{file} is damaged: {image.problem}")
+            yield image
 
     def _decode(self, first: int, last: int) -> Iterator[Pixels]:
         for index, image in enumerate(self.images(first, last), first):
@@ -107,6 +113,15 @@ class SequenceClip(Clip):
                     fix="Render all frames of the sequence at one depth",
                 )
             yield rgb
+
+    def _tell_of_pages(self, head: ImageHead) -> None:
+        assert head.chosen is not None
+        others = len(head.specs) - 1
+        if others and self._reading.layer is None and head.chosen.name.isdecimal():
+            self._reading.warnings.tell(
+                f"{self.info.path} holds {others} pages besides the first, which is edited",
+                fix="Pick another one by --layer 2",
+            )
 
 
 def _in_folder(folder: Path) -> Sequence:
