@@ -34,6 +34,11 @@ def depth_of(pixel_format: av.VideoFormat) -> tuple[Depth, int]:
     return integer_for(bits).depth, bits
 
 
+def has_alpha(pixel_format: av.VideoFormat) -> bool:
+    """Whether frames of the format say how opaque they are."""
+    return any(component.is_alpha for component in pixel_format.components)
+
+
 def is_rgb(pixel_format: av.VideoFormat) -> bool:
     """Whether the format holds RGB (planar, packed or by palette) rather than YUV or grey."""
     return pixel_format.is_rgb or pixel_format.has_palette
@@ -72,7 +77,7 @@ def to_rgb(frame: av.VideoFrame, tags: ColourTags, depth: Depth, reformatter: Vi
 
 def alpha_of(frame: av.VideoFrame, reformatter: VideoReformatter) -> Pixels | None:
     """The frame's alpha plane ``[H, W]`` uint8 or uint16; None where the format has none."""
-    if not any(component.is_alpha for component in frame.format.components):
+    if not has_alpha(frame.format):
         return None
     rgba = reformatter.reformat(
         frame,
