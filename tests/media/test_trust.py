@@ -219,10 +219,9 @@ def test_frames_that_are_lost_are_told_and_the_others_keep_their_numbers(tmp_pat
 
 def test_mattes_of_all_frames_fit_a_clip_that_lost_some(tmp_path: Path, long_clip: Path, write_image: Any) -> None:
     clip = open_clip(spoil(long_clip, tmp_path / "hole.mp4", range(20, 30))).info
+    (tmp_path / "m").mkdir()
     for number in range(48):
-        write_image(tmp_path / "m" / f"{number:04}.png", np.full((48, 64), number + 1, np.uint8)) if (
-            tmp_path / "m"
-        ).mkdir(exist_ok=True) is None else None
+        write_image(tmp_path / "m" / f"{number:04}.png", np.full((48, 64), number + 1, np.uint8))
     last = FrameRange(clip.frames - 1, clip.frames - 1)
     mattes = open_mattes(str(tmp_path / "m"), [Instance(id=48, caption="a thing")], clip, last)
     assert mattes.read(clip.frames - 1).all()
@@ -255,15 +254,17 @@ def test_what_is_cut_off_is_told(
 def test_frames_that_the_decoder_patched_up_are_told(
     tmp_path: Path, noise: Callable[..., Frames], write_video: Video
 ) -> None:
-    path = write_video(tmp_path / "a.mp4", noise(6, 160, 128), "libx264", "yuv420p")
+    options = {"g": "6", "bf": "0", "x264-params": "slices=4"}
+    path = write_video(tmp_path / "a.mp4", noise(12, 320, 240), "libx264", "yuv420p", options=options)
     data = bytearray(path.read_bytes())
     with av.open(str(path)) as container:
-        position, size = [(p.pos, p.size) for p in container.demux(video=0) if p.size][2]
-    data[position + size // 2] ^= 0x55
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    for position, size in packets[3::4]:
+        data[position + size * 5 // 8] ^= 0x55
     path.write_bytes(data)
     count, said = told(path)
-    assert count == 6
-    assert [("decode with errors" in text) for text in said] == [True]
+    assert count == 12
+    assert ["its frames 3, 7, 11 decode with errors" in text for text in said] == [True]
 
 
 def test_a_clip_that_is_whole_says_nothing(
