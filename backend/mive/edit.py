@@ -14,6 +14,7 @@ from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
 from mive.media import Clip, Mattes, open_clip, open_mattes, open_writer
 from mive.media.hashing import content_digest, hashed, matte_hashes
+from mive.media.origin import Origin, inputs_of, require_apart
 from mive.media.reading import Reading
 from mive.media.told import Warnings
 from mive.networks.bundle_files import find_bundle
@@ -50,6 +51,7 @@ def run_edit(
     codec: Codec | None = None,
     engine: EngineName = USUAL_ENGINE,
     warn: Callable[[Sequence[str]], None] = lambda warnings: None,
+    inputs: Sequence[Path] = (),
 ) -> EditResult:
     """Edit a clip as a request says and write the frames and their manifest.
 
@@ -64,7 +66,8 @@ def run_edit(
         cache: where inversions are kept; None keeps none.
         codec: overrides what the suffix of ``out`` says.
         engine: what runs the networks.
-        warn: told what the user should know, as soon as it is known, before the first step; the result has it all.
+        warn: told what the user should know, before the first step; the result has that, and what came up later.
+        inputs: files that were read to make the request, which the output must not touch either.
 
     Raises:
         MiveError: see `mive.errors`.
@@ -73,9 +76,11 @@ def run_edit(
     report(Progress("load", 0, 1))
     shot = open_shot(request)
     clip, mattes, frames = shot.clip, shot.mattes, shot.frames
-    with open_writer(out, clip.info, frames, codec) as writer:
+    origin = Origin(clip, (*inputs, *inputs_of(request), *mattes.files, shot.folder), shot.warnings)
+    require_apart([manifest_path(out)], (*clip.info.files, *origin.inputs))
+    with open_writer(out, clip.info, frames, codec, origin) as writer:
         editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock, engine)
-        warn((*shot.warnings, *editor.warnings, *writer.warnings))
+        warn((*shot.warnings, *editor.warnings))
         report(Progress("load", 1, 1))
         clock.lap("load")
         # Hashed where it is pasted over, for every decoding of a long clip counts.
@@ -85,7 +90,7 @@ def run_edit(
             writer.write(frame)
             clock.lap("write")
         hashes = matte_hashes(mattes)
-        warnings = (*shot.warnings, *editor.warnings, *writer.warnings)
+        warnings = (*shot.warnings, *editor.warnings)
         made_of = (read.hexdigest(), hashes, frames, (str(out),), made.hexdigest())
         manifest = editor.manifest(*made_of, clock.rounded(), warnings)
     path = manifest_path(out)

@@ -16,9 +16,11 @@ from tests.playlists import Trap, reference_files, reference_paths
 
 from mive.errors import MediaError
 from mive.media import ClipInfo, open_clip, open_mattes
-from mive.media.audio import AudioTracks
+from mive.media.beside import Beside
 from mive.media.containers import FORMATS, open_container
+from mive.media.holding import video_holding
 from mive.media.matte_tracks import IdTrack
+from mive.media.told import Warnings
 from mive.request import FrameRange, Instance
 
 INFO = ClipInfo(Path("clip.mov"), 64, 48, 3, Fraction(24))
@@ -50,7 +52,7 @@ def as_own_matte(path: Path) -> None:
 def as_sound(path: Path) -> None:
     info = ClipInfo(path, 64, 48, 3, Fraction(24), has_audio=True)
     with av.open(os.devnull, "w", format="matroska") as output:
-        tracks = AudioTracks(info, WHOLE, output, [])
+        tracks = Beside(info, WHOLE, output, video_holding(".mkv", "ffv1"), Warnings())
         tracks.finish()
         tracks.close()
 

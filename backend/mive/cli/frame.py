@@ -164,4 +164,4 @@ def _draw(out: Path, clip: Clip, mattes: Mattes, framing: Framing, report: Repor
         for done, picture in enumerate(drawn_frames(clip, mattes, framing), 1):
             writer.write(picture)
             report(Progress("write", done, len(framing.frames)))
-    return writer.warnings
+    return list(writer.warnings)

@@ -21,7 +21,9 @@ from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, FrameWriter, open_clip, open_writer
 from mive.media.hashing import hashed
+from mive.media.origin import Origin, inputs_of, require_apart
 from mive.media.reading import Reading
+from mive.media.told import Warnings
 from mive.request import EditRequest, FrameRange
 from mive.settings import Codec
 from mive.v1 import mive_pb2
@@ -85,7 +87,7 @@ def render(
     clip.read(asked)  # Refuses frames that the clip does not have.
     before, after = options.get("handles", (0, 0))
     frames = with_handles(asked, mive_pb2.Handles(before=before, after=after), clip.info.frames)
-    with open_writer(out, clip.info, frames, codec) as writer:
+    with open_writer(out, clip.info, frames, codec, _origin(clip, request, out)) as writer:
         job = client.submit(request, **options)
         clock.lap("send")
         with _cancelled_on_interrupt(client, job.job_id):
@@ -125,14 +127,14 @@ def collect(
     done = follow(client, job.job_id, tell)
     clock.lap("render")
     _check_same(clip.info, client.get(job.job_id).clip)
-    with open_writer(out, clip.info, done.frames, codec) as writer:
+    with open_writer(out, clip.info, done.frames, codec, _origin(clip, request, out)) as writer:
         manifest = _fetch(client, done, writer, report)
         clock.lap("fetch")
-    writer.warnings.extend(
-        f'{path} is not here; name it with --mattes or --matte if "mive render-again" is to find it'
-        for path in matte_paths(request).values()
-        if not _is_here(path)
-    )
+    for path in matte_paths(request).values():
+        if not _is_here(path):
+            writer.warnings.tell(
+                f"{path} is not here", fix='Name it with --mattes or --matte if "mive render-again" is to find it'
+            )
     return _finish(own_manifest(manifest, request, done.frames, out), writer, done, clock)
 
 
@@ -205,6 +207,14 @@ def _cancelled_on_interrupt(client: Client, job_id: str) -> Iterator[None]:
         with suppress(MiveError):
             client.cancel(job_id)
         raise
+
+
+def _origin(clip: Clip, request: EditRequest, out: Path) -> Origin:
+    """What the output here is made from; what the server has told of the clip is not told twice."""
+    files = [file for path in matte_paths(request).values() if _is_here(path) for file in files_of(path)]
+    origin = Origin(clip, (*inputs_of(request), *files), Warnings(strict=request.strict))
+    require_apart([manifest_path(out)], (*clip.info.files, *origin.inputs))
+    return origin
 
 
 def _open_here(request: EditRequest) -> Clip:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mive.errors import MediaError
 from mive.media.info import ClipInfo, Pixels
+from mive.media.reading import Reading
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
@@ -19,6 +20,7 @@ class Clip(ABC):
     """Frames on disk. Reading keeps one frame in memory and no file open in between."""
 
     info: ClipInfo
+    reading: Reading
 
     def read(self, frames: FrameRange | None = None) -> Iterator[Pixels]:
         """Frames ``[H, W, 3]`` RGB in the source's depth; a range yields the pixels of the whole.
@@ -38,6 +40,10 @@ class Clip(ABC):
                 field="frames",
             )
         return self._checked(frames.first, frames.last)
+
+    def alpha(self, frames: FrameRange) -> Iterator[Pixels]:
+        """The alpha ``[H, W]`` of frames, not multiplied into their colours; none where the clip has none."""
+        return iter(())
 
     @abstractmethod
     def _decode(self, first: int, last: int) -> Iterator[Pixels]:

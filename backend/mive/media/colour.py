@@ -39,6 +39,16 @@ def has_alpha(pixel_format: av.VideoFormat) -> bool:
     return any(component.is_alpha for component in pixel_format.components)
 
 
+def chroma_of(pixel_format: av.VideoFormat) -> str:
+    """How finely a format tells colours, where it does more finely than most: "4:4:4", "4:2:2" or "RGB"."""
+    if is_rgb(pixel_format):
+        return "RGB"
+    if len(pixel_format.components) < 3:
+        return ""
+    size = pixel_format.chroma_width(16), pixel_format.chroma_height(16)
+    return {(16, 16): "4:4:4", (8, 16): "4:2:2"}.get(size, "")
+
+
 def is_rgb(pixel_format: av.VideoFormat) -> bool:
     """Whether the format holds RGB (planar, packed or by palette) rather than YUV or grey."""
     return pixel_format.is_rgb or pixel_format.has_palette
@@ -89,15 +99,20 @@ def alpha_of(frame: av.VideoFrame, reformatter: VideoReformatter) -> Pixels | No
     return np.asarray(rgba.to_ndarray())[..., 3]
 
 
-def from_rgb(rgb: Pixels, pixel_format: str, tags: ColourTags, reformatter: VideoReformatter) -> av.VideoFrame:
-    """An RGB array as a frame for an encoder, tagged as :func:`written_tags` says."""
-    written = written_tags(tags, pixel_format, rgb.shape[1], rgb.shape[0])
-    if pixel_format.startswith("gbrp"):
+def from_rgb(rgb: Pixels, pixel_format: str, written: ColourTags, reformatter: VideoReformatter) -> av.VideoFrame:
+    """An RGB array as a frame for an encoder.
+
+    Args:
+        rgb: ``[H, W, 3]``, or ``[H, W, 4]`` with alpha.
+        written: its tags, as `written_tags` says.
+    """
+    sample = sample_of(rgb.dtype)
+    if pixel_format.startswith("gbr"):
         frame = av.VideoFrame.from_ndarray(rgb, format=pixel_format)
     else:
         matrix = _COLORSPACES[written.yuv_matrix(rgb.shape[1], rgb.shape[0])]
         frame = reformatter.reformat(
-            av.VideoFrame.from_ndarray(rgb, format=sample_of(rgb.dtype).rgb),
+            av.VideoFrame.from_ndarray(rgb, format=sample.rgba if rgb.shape[2] == 4 else sample.rgb),
             format=pixel_format,
             src_colorspace=matrix,
             dst_colorspace=matrix,
@@ -113,11 +128,16 @@ def from_rgb(rgb: Pixels, pixel_format: str, tags: ColourTags, reformatter: Vide
     return frame
 
 
-def written_tags(tags: ColourTags, pixel_format: str, width: int, height: int) -> ColourTags:
+def written_tags(
+    tags: ColourTags, pixel_format: str, width: int, height: int, *, full_range: bool = True
+) -> ColourTags:
     """The tags of a file written from a clip.
 
     Primaries and transfer are the source's. The matrix is the source's too, or the one that was
     used where the source named none; RGB formats are tagged RGB and full range.
+
+    Args:
+        full_range: the file can say that its codes span the full range; where not, they never do.
     """
     if is_rgb(av.VideoFormat(pixel_format)):
         return ColourTags(MATRIX_RGB, tags.primaries, tags.transfer, full_range=True)
@@ -126,7 +146,7 @@ def written_tags(tags: ColourTags, pixel_format: str, width: int, height: int) -
         tags.matrix if tags.matrix in (5, 10) else tags.yuv_matrix(width, height),
         tags.primaries,
         tags.transfer,
-        full_range=tags.full_range and from_yuv,
+        full_range=tags.full_range and from_yuv and full_range,
     )
 
 

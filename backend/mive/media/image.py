@@ -15,6 +15,7 @@ from mive.base.samples import BY_NAME, IN_MEMORY, SAMPLES, Depth
 from mive.errors import MediaError
 from mive.media import timecode
 from mive.media.containers import open_plain, read_head
+from mive.media.extras import Extra, extras_of_image
 from mive.media.info import Pixels
 from mive.media.orientation import Orientation, from_exif
 from mive.media.parts import Picture, choose_picture
@@ -44,6 +45,8 @@ class ImageHead:
     Attributes:
         chosen: the picture that is read.
         specs: the headers of all parts, as OpenImageIO has them.
+        extras: what the file holds besides the picture.
+        as_stored: its channels R, G and B are what is shown: neither turned nor grey.
     """
 
     width: int
@@ -56,6 +59,8 @@ class ImageHead:
     chromaticities: tuple[float, ...] | None
     chosen: Picture | None
     specs: tuple[oiio.ImageSpec, ...]
+    extras: tuple[Extra, ...]
+    as_stored: bool
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,8 @@ def _head(chosen: Picture | None, specs: tuple[oiio.ImageSpec, ...]) -> ImageHea
         chromaticities=chromaticities if isinstance(chromaticities, tuple) else None,
         chosen=chosen,
         specs=specs,
+        extras=() if chosen is None else tuple(extras_of_image(specs, chosen, display_window(spec))),
+        as_stored=_orientation(spec) == Orientation() and chosen is not None and len(chosen.colour) == 3,
     )
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mive.base.samples import Depth
+
+if TYPE_CHECKING:
+    from mive.media.extras import Extra
 
 Pixels = npt.NDArray[Any]
 """One frame, ``[H, W, 3]`` RGB: uint8, uint16 (code values) or float32 (scene values)."""
@@ -83,6 +86,8 @@ class ClipInfo:
             of a video are lost, their places among all. None counts from ``first_number``.
         first_number: of the first frame.
         rate_guessed: nothing and nobody says the rate.
+        extras: what the files hold besides colours.
+        chroma: how finely a video that is not 4:2:0 tells colours, such as "4:2:2"; "" for images.
     """
 
     path: Path
@@ -105,6 +110,8 @@ class ClipInfo:
     first_number: int = 0
     numbers: tuple[int, ...] | None = None
     rate_guessed: bool = False
+    extras: tuple[Extra, ...] = ()
+    chroma: str = ""
     chromaticities: tuple[float, ...] | None = None
 
     def number_of(self, index: int) -> int:

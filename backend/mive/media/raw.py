@@ -21,6 +21,7 @@ from mive.base.validation import Model
 from mive.errors import MediaError, RequestError
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo, ColourTags, Pixels
+from mive.media.reading import Reading
 from mive.settings import Count
 
 HEADER: Final = "raw.json"
@@ -67,6 +68,7 @@ class RawClip(Clip):
             raise _damaged(path, "there are frames that do not belong to it")
         if len(files) != header.frames:
             raise _damaged(path, f"it holds {len(files)} of {header.frames} frames")
+        self.reading = Reading()
         self._shape = (header.height, header.width, 3)[: 2 if header.channels == 1 else 3]
         self.info = ClipInfo(
             path=path,

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mive.base.samples import white
 from mive.errors import MediaError
 from mive.media.clip import Clip
 from mive.media.image import Image, ImageHead, probe_image, probe_matte, read_image
@@ -17,6 +21,9 @@ from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
 from mive.media.pattern import Pattern, parse_pattern
 from mive.media.reading import Reading
+
+if TYPE_CHECKING:
+    from mive.request import FrameRange
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".dpx", ".bmp", ".tga"})
 # fileseq takes the hyphen of "shot-0002.png" for a minus, which would turn the clip around. A minus stands at the
@@ -74,7 +81,7 @@ class SequenceClip(Clip):
     def __init__(self, path: Path, sequence: Sequence, reading: Reading) -> None:
         head = probe_matte(sequence.files[0]) if reading.matte else probe_image(sequence.files[0], reading.layer)
         rate = reading.rate or head.rate
-        self._reading = reading
+        self.reading = reading
         self.info = ClipInfo(
             path=path,
             width=head.width,
@@ -91,17 +98,25 @@ class SequenceClip(Clip):
             first_number=sequence.numbers[0] if sequence.numbers else 0,
             numbers=sequence.numbers or None,
             chromaticities=head.chromaticities,
+            extras=head.extras,
         )
+        self.as_stored = head.as_stored
         if not reading.matte:
             self._tell_of_pages(head)
 
     def images(self, first: int, last: int) -> Iterator[Image]:
         """Frames ``first..last`` of a clip, each with its alpha."""
         for file in self.info.files[first : last + 1]:
-            image = read_image(file, self._reading.layer)
+            image = read_image(file, self.reading.layer)
             if image.problem:
-                self._reading.warnings.tell(f"{file} is damaged: {image.problem}")
+                self.reading.warnings.tell(f"{file} is damaged: {image.problem}")
             yield image
+
+    def alpha(self, frames: FrameRange) -> Iterator[Pixels]:
+        """See `Clip.alpha`."""
+        for image in self.images(frames.first, frames.last):
+            alpha = image.alpha()
+            yield np.full_like(image.pixels[..., 0], white(image.pixels.dtype)) if alpha is None else alpha
 
     def _decode(self, first: int, last: int) -> Iterator[Pixels]:
         for index, image in enumerate(self.images(first, last), first):
@@ -117,8 +132,8 @@ class SequenceClip(Clip):
     def _tell_of_pages(self, head: ImageHead) -> None:
         assert head.chosen is not None
         others = len(head.specs) - 1
-        if others and self._reading.layer is None and head.chosen.name.isdecimal():
-            self._reading.warnings.tell(
+        if others and self.reading.layer is None and head.chosen.name.isdecimal():
+            self.reading.warnings.tell(
                 f"{self.info.path} holds {others} pages besides the first, which is edited",
                 fix="Pick another one by --layer 2",
             )

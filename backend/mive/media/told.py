@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mive.errors import MediaError
+from mive.errors import MediaError, MiveError
 
 
 class Warnings:
@@ -18,7 +18,7 @@ class Warnings:
         self.strict = strict
         self._texts: dict[str, str] = {}
 
-    def tell(self, text: str, *, about: str = "", error: type[MediaError] = MediaError, fix: str = "") -> None:
+    def tell(self, text: str, *, about: str = "", error: type[MiveError] = MediaError, fix: str = "") -> None:
         """Add a sentence.
 
         Args:
@@ -27,7 +27,7 @@ class Warnings:
             fix: what the user can do about it.
 
         Raises:
-            MediaError: the edit is strict.
+            MiveError: the edit is strict.
         """
         if self.strict:
             raise error(

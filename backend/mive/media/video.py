@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import av
 from av.video.reformatter import VideoReformatter
@@ -14,6 +14,7 @@ from av.video.reformatter import VideoReformatter
 from mive.errors import MediaError
 from mive.media import colour
 from mive.media.clip import Clip
+from mive.media.extras import extras_of_video
 from mive.media.info import ClipInfo, Pixels
 from mive.media.orientation import Orientation, from_display_matrix
 from mive.media.reading import Reading
@@ -21,6 +22,9 @@ from mive.media.sequence import shown_numbers
 from mive.media.timing import rate_of, require_progressive
 from mive.media.tracks import holds_alpha, open_video
 from mive.media.video_index import decoded, index_video, seek_before
+
+if TYPE_CHECKING:
+    from mive.request import FrameRange
 
 _LOOKED_AT = 8
 """Frames that a clip is judged by when it is opened."""
@@ -30,7 +34,7 @@ class VideoClip(Clip):
     """A video file: counted exactly, turned upright, converted to RGB by its colour tags."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
-        self._reading = reading
+        self.reading = reading
         self._damaged: list[int] = []
         container, stream = open_video(path, reading.layer)
         with container:
@@ -49,12 +53,12 @@ class VideoClip(Clip):
         self._tell(head)
 
     def _describe(self, path: Path, first: av.VideoFrame) -> ClipInfo:
-        container, stream = open_video(path, self._reading.layer)
+        container, stream = open_video(path, self.reading.layer)
         with container:
             depth, bits = colour.depth_of(first.format)
             self._hides_alpha = holds_alpha(stream) and not colour.has_alpha(first.format)
             time_base = stream.time_base or Fraction(1, 90000)
-            rate = rate_of(container, stream, self._index, self._reading.rate)
+            rate = rate_of(container, stream, self._index, self.reading.rate)
             pts = self._index.pts
             aspect = stream.sample_aspect_ratio or Fraction(1)
             turned = self.orientation.transpose
@@ -77,12 +81,14 @@ class VideoClip(Clip):
                 time_base=None if rate.constant else time_base,
                 files=(path,),
                 numbers=self._index.numbers,
+                extras=tuple(extras_of_video(container, stream, first)),
+                chroma=colour.chroma_of(first.format),
             )
 
     def _tell(self, head: Sequence[av.VideoFrame]) -> None:
-        path, warnings = self.info.path, self._reading.warnings
+        path, warnings = self.info.path, self.reading.warnings
         require_progressive(path, head)
-        if self._reading.matte and self._hides_alpha:
+        if self.reading.matte and self._hides_alpha:
             raise MediaError(
                 f"{path} says that it has alpha, which cannot be read",
                 expected="alpha in ProRes 4444, FFV1, VP8, VP9, PNG or EXR",
@@ -98,13 +104,21 @@ class VideoClip(Clip):
         if frame.is_corrupt and index not in self._damaged:
             self._damaged.append(index)
             text = f"{self.info.path} is damaged: its frames {shown_numbers(sorted(self._damaged))} decode with errors"
-            self._reading.warnings.tell(text, about=f"{self.info.path} decodes")
+            self.reading.warnings.tell(text, about=f"{self.info.path} decodes")
 
     def _decode(self, first: int, last: int) -> Iterator[Pixels]:
         reformatter = VideoReformatter()
         for frame in self.stored_frames(first, last):
             rgb = colour.to_rgb(frame, self.info.colour, self.info.depth, reformatter)
             yield self.orientation.apply(rgb)
+
+    def alpha(self, frames: FrameRange) -> Iterator[Pixels]:
+        """See `Clip.alpha`."""
+        reformatter = VideoReformatter()
+        for frame in self.stored_frames(frames.first, frames.last):
+            alpha = colour.alpha_of(frame, reformatter)
+            if alpha is not None:
+                yield self.orientation.apply(alpha)
 
     def stored_frames(self, first: int, last: int) -> Iterator[av.VideoFrame]:
         """Frames ``first..last`` as they are stored: own pixel format, not turned upright.
@@ -134,12 +148,12 @@ class VideoClip(Clip):
     def _from(self, first: int) -> Iterator[av.VideoFrame]:
         pts = self._index.pts
         if pts is None:
-            container, stream = open_video(self.info.path, self._reading.layer)
+            container, stream = open_video(self.info.path, self.reading.layer)
             with container:
                 yield from islice(decoded(container, stream), first, None)
             return
         for seek in (True, False):
-            container, stream = open_video(self.info.path, self._reading.layer)
+            container, stream = open_video(self.info.path, self.reading.layer)
             with container:
                 sought = seek and seek_before(container, stream, self._index, pts[first])
                 frames = decoded(container, stream)
