@@ -212,7 +212,7 @@ CASES: dict[str, tuple[Callable[[Bench], list[str | Path]], int, list[str]]] = {
     "fewer mattes than frames": (
         lambda b: b.edit(mattes=fewer_mattes(b)),
         3,
-        ["2 frames", "the clip 3", "--matte-fit fit"],
+        ["numbered", "have none", "--matte-fit fit"],
     ),
     "mattes that are a JPEG": (
         lambda b: b.edit("--frames", "0", mattes=soft_mattes(b)),

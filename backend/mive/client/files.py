@@ -133,7 +133,7 @@ def collect(
     for path in matte_paths(request).values():
         if not _is_here(path):
             writer.warnings.tell(
-                f"{path} is not here", fix='Name it with --mattes or --matte if "mive render-again" is to find it'
+                f'{path} is not here; name it with --mattes or --matte if "mive render-again" is to find it'
             )
     return _finish(own_manifest(manifest, request, done.frames, out), writer, done, clock)
 

@@ -29,6 +29,8 @@ Ids = npt.NDArray[np.int32]
 _LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 _PALETTE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
+_COLOURED = 0.05
+"""How far the channels of a pixel lie apart, and of how many pixels, where no codec's rounding explains it."""
 
 
 class MatteTrack(ABC):
@@ -163,7 +165,7 @@ class CoverageTrack(MatteTrack):
 
     def __init__(self, path: Path, field: str, warnings: Warnings | None = None) -> None:
         super().__init__(path, field, warnings)
-        self._use_alpha = False
+        self._use_alpha = self._coloured = False
         for number in range(self.count):
             alpha = self._alpha(number)
             if alpha is None:
@@ -171,6 +173,11 @@ class CoverageTrack(MatteTrack):
             if (alpha < 1).any():
                 self._use_alpha = True
                 break
+        else:
+            self._say("has alpha that is opaque everywhere; its brightness was taken instead")
+
+    def _say(self, what: str) -> None:
+        self.warnings.tell(f"The matte {self.path} {what}", error=MatteError)
 
     def _alpha(self, number: int) -> Coverage | None:
         self._use_alpha = True
@@ -215,9 +222,14 @@ class CoverageTrack(MatteTrack):
                 fix="Render the matte again",
                 field=self.field,
             )
+        if float(values.max()) > 1:
+            self._say("holds values beyond 1, which count as 1; a depth pass is no matte")
         if values.ndim == 3:
             # A grey pixel keeps its exact value, which weights that round would not promise.
             equal = (values == values[..., :1]).all(axis=-1)
+            if not self._coloured and float((np.ptp(values, axis=-1) > _COLOURED).mean()) > _COLOURED:
+                self._coloured = True
+                self._say("is a colour picture; its brightness was taken")
             values = np.where(equal, values[..., 0], values @ _LUMA)
         return np.clip(values, 0, 1).astype(np.float32)
 

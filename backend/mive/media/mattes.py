@@ -13,6 +13,7 @@ from mive.errors import MatteError
 from mive.media.info import ClipInfo, Coverage, Pixels
 from mive.media.matching import match
 from mive.media.matte_tracks import CoverageTrack, IdTrack, MatteTrack
+from mive.media.plausible import SeenCover, SeenIds, looked_at_closely
 from mive.media.told import Warnings
 from mive.settings import MATTE_FIT, MatteFit
 
@@ -25,6 +26,9 @@ class Mattes:
 
     Where mattes overlap, the later instance lies on top and takes its share from those below,
     so that a pixel's coverage never adds up to more than 1. Nothing is kept but the last frame.
+
+    Attributes:
+        seen: what was found when they were opened, by the path of each.
     """
 
     def __init__(
@@ -33,10 +37,12 @@ class Mattes:
         layers: Sequence[Callable[[int], Coverage]],
         frames: FrameRange,
         files: Sequence[Path],
+        seen: Sequence[tuple[Path, SeenIds | SeenCover]] = (),
     ) -> None:
         self.ids = tuple(ids)
         self.frames = frames
         self.files = tuple(files)
+        self.seen = tuple(seen)
         self._layers = tuple(layers)
 
     def __len__(self) -> int:
@@ -90,17 +96,20 @@ def open_mattes(
     shared: _Fitted | None = None
     layers: list[Callable[[int], Coverage]] = []
     files: list[Path] = []
+    seen: list[tuple[Path, SeenIds | SeenCover]] = []
     if request_mattes is not None and any(instance.matte is None for instance in instances):
         shared = _Fitted(IdTrack(Path(request_mattes), "mattes", warnings), info, frames, fit, smooth=False)
         files += shared.track.files
         wanted = [instance.id for instance in instances if instance.matte is None]
-        _require_ids(shared, wanted, frames)
+        ids = _look_at_ids(shared, frames, wanted)
+        _require_ids(shared, ids, wanted, frames)
+        seen.append((Path(request_mattes), ids))
     for place, instance in enumerate(instances):
         field = f"instances[{place}].matte"
         if instance.matte is not None:
             track = CoverageTrack(Path(instance.matte), field, warnings)
             own = _Fitted(track, info, frames, fit, smooth=True)
-            _require_cover(own, instance.id, frames)
+            seen.append((track.path, _look_at_cover(own, instance.id, frames)))
             files += track.files
             layers.append(own.read)
         elif shared is not None:
@@ -112,7 +121,7 @@ def open_mattes(
                 fix="Add --mattes PATH, or give the instance its own matte",
                 field=field,
             )
-    return Mattes([instance.id for instance in instances], layers, frames, files)
+    return Mattes([instance.id for instance in instances], layers, frames, files, seen)
 
 
 def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: MatteFit = MATTE_FIT) -> list[int]:
@@ -122,7 +131,7 @@ def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: MatteFit = MATTE_
         MatteError: the mattes cannot be read or do not fit, or hold nothing but background.
     """
     shared = _Fitted(IdTrack(Path(path), "mattes", Warnings()), info, frames, fit, smooth=False)
-    found = sorted(_ids_in(shared, frames))
+    found = sorted(set(_look_at_ids(shared, frames, ()).pixels) - {0})
     if not found:
         raise MatteError(
             f"{path} is all background (frames {frames.first}-{frames.last})",
@@ -138,6 +147,7 @@ class _Fitted:
 
     def __init__(self, track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: MatteFit, *, smooth: bool) -> None:
         self.track = track
+        self._clip = info
         self._size = (info.width, info.height)
         self._fit = fit
         self._interpolation = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST_EXACT
@@ -149,6 +159,10 @@ class _Fitted:
         if self._last is None or self._last[0] != number:
             self._last = number, self._resized(self.track.read(number))
         return self._last[1]
+
+    def number_of(self, index: int) -> int:
+        """The number of a frame of the clip."""
+        return self._clip.number_of(index)
 
     def _resized(self, matte: Pixels) -> Pixels:
         size = (matte.shape[1], matte.shape[0])
@@ -168,35 +182,45 @@ def _selector(shared: _Fitted, identity: int) -> Callable[[int], Coverage]:
     return lambda index: (shared.read(index) == identity).astype(np.float32)
 
 
-def _ids_in(shared: _Fitted, frames: FrameRange) -> set[int]:
+def _look_at_ids(shared: _Fitted, frames: FrameRange, wanted: Sequence[int]) -> SeenIds:
     # All frames are read, not only up to the last id, so that a bad one shows before the edit.
-    found: set[int] = set()
-    for index in range(frames.first, frames.last + 1):
-        found.update(np.flatnonzero(np.bincount(shared.read(index).ravel())).tolist())
-    return found - {0}
+    seen, closely = SeenIds(), looked_at_closely(frames.indices())
+    for index in frames.indices():
+        seen.see(shared.number_of(index), shared.read(index), closely=index in closely)
+    for doubt in seen.doubts(wanted):
+        shared.track.warnings.tell(f"The mattes {shared.track.path} {doubt}", error=MatteError)
+    return seen
 
 
-def _require_ids(shared: _Fitted, wanted: Sequence[int], frames: FrameRange) -> None:
-    found = _ids_in(shared, frames)
-    missing = [identity for identity in wanted if identity not in found]
+def _require_ids(shared: _Fitted, seen: SeenIds, wanted: Sequence[int], frames: FrameRange) -> None:
+    missing = [identity for identity in wanted if identity not in seen.pixels]
     if not missing:
         return
-    there = ", ".join(map(str, sorted(found))) or "none, it is all background"
+    there = sorted(set(seen.pixels) - {0})
+    factor = seen.stretched()
+    stretched = bool(factor) and all(identity * factor in there for identity in missing)
     raise MatteError(
         f"Instance {', '.join(map(str, missing))} never occurs in {shared.track.path} "
         f"(frames {frames.first}-{frames.last})",
-        expected=f"one of the ids that are there: {there}",
-        fix="Change the instance's id, or export the matte with it",
+        expected=f"one of the ids that are there: {', '.join(map(str, there)) or 'none, it is all background'}",
+        fix=f"Its ids are {factor} times those, so export it without stretching, or ask for {missing[0] * factor}"
+        if stretched
+        else "Change the instance's id, or export the matte with it",
         field="mattes",
     )
 
 
-def _require_cover(own: _Fitted, identity: int, frames: FrameRange) -> None:
-    if any([own.read(index).any() for index in range(frames.first, frames.last + 1)]):
-        return
-    raise MatteError(
-        f"The matte {own.track.path} of instance {identity} is empty in all of frames {frames.first}-{frames.last}",
-        expected="white (or alpha) where the instance is, in at least one frame",
-        fix="Check that it is the right matte and the right frames",
-        field=own.track.field,
-    )
+def _look_at_cover(own: _Fitted, identity: int, frames: FrameRange) -> SeenCover:
+    seen = SeenCover()
+    for index in frames.indices():
+        seen.see(own.number_of(index), own.read(index))
+    if seen.empty:
+        raise MatteError(
+            f"The matte {own.track.path} of instance {identity} is empty in all of frames {frames.first}-{frames.last}",
+            expected="white (or alpha) where the instance is, in at least one frame",
+            fix="Check that it is the right matte and the right frames",
+            field=own.track.field,
+        )
+    for doubt in seen.doubts():
+        own.track.warnings.tell(f"The matte {own.track.path} of instance {identity} {doubt}", error=MatteError)
+    return seen

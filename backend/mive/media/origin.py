@@ -21,7 +21,7 @@ class Origin:
 
     Attributes:
         clip: the source, from which the output carries over what it can.
-        inputs: all files and folders that are read besides: mattes, request, bundle.
+        inputs: all files and folders that are read, the clip's files aside: clip, mattes, request, bundle.
         warnings: what the output cannot hold is told here.
     """
 

@@ -49,7 +49,7 @@ class SequenceWriter(FrameWriter):
         self._suffix = ".exr" if exr else ".png"
         super().__init__(out, info, frames, "f32" if exr else sample.coded, IMAGES[self._suffix], origin)
         self._files = _targets(out, info, frames, self._suffix, folder=folder)
-        require_apart(self._files, (info.path, *info.files, *origin.inputs), folder=out if folder else None)
+        require_apart(self._files, (*info.files, *origin.inputs), folder=out if folder else None)
         if folder and out.exists() and not out.is_dir():
             raise OutputError(
                 f"{out} is a file",

@@ -39,6 +39,3 @@ class Warnings:
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(self._texts.values()))
-
-    def __len__(self) -> int:
-        return len(self._texts)

@@ -88,7 +88,7 @@ class VideoWriter(FrameWriter):
         self._encoding = choose_encoding(chosen, info, alpha=alpha is not None)
         super().__init__(out, info, frames, self._encoding.depth, holding, origin)
         self._alpha = alpha
-        require_apart([out], (info.path, *info.files, *origin.inputs))
+        require_apart([out], (*info.files, *origin.inputs))
         if out.is_dir():
             raise OutputError(
                 f"{out} is a folder",
