@@ -73,6 +73,7 @@ class Manifest(Model):
     seconds: dict[str, float] = Field(description="how long each stage took, in seconds")
     outputs: tuple[str, ...] = Field(description="the paths that were written")
     frames_hash: str | None = Field(default=None, description="the hash of the edited frames, before encoding")
+    warnings: tuple[str, ...] = Field(default=(), description="what the user should know, as sentences")
     packages: dict[str, str] = Field(default_factory=package_versions, description="the packages' versions")
     python: str = Field(default_factory=platform.python_version, description="Python's version")
     system: str = Field(default_factory=platform.platform, description="the operating system")

@@ -289,6 +289,7 @@ class Editor:
         outputs: tuple[str, ...],
         frames_hash: str,
         seconds: dict[str, float],
+        warnings: tuple[str, ...],
     ) -> Manifest:
         """What was done, so that it can be done again; see `Manifest`."""
         precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.engine.dtype]
@@ -307,6 +308,7 @@ class Editor:
             seconds=seconds,
             outputs=outputs,
             frames_hash=frames_hash,
+            warnings=warnings,
         )
 
 

@@ -112,20 +112,21 @@ class EditRenderer:
         choice = choose_engine(self.engine, settings, self.device)
         bundle, hashes = self._loaded(shot.folder, settings, choice)
         editor = Editor.with_bundle(task.request, settings, bundle, hashes, self.cache, clock, choice)
+        task.warned(editor.warnings)
         task.report(Progress("load", 1, 1))
         # Reads every frame, so that damage shows before the first step.
         with damage_told():
             source_hash, mattes = content_hash(shot.clip, shot.frames), matte_hashes(shot.mattes)
         clock.lap("load")
         key = self._key_of(editor, (task.owner, source_hash, sorted(mattes.values()), str(shot.frames)))
-        known = task.adopt(key)
+        known, warnings = task.adopt(key), tuple(editor.warnings)
         if known is not None:
-            manifest = known.model_copy(update={"request": task.request, "matte_hashes": mattes})
-            return Rendered(manifest, tuple(editor.warnings), key, cached=True)
+            used = {"request": task.request, "matte_hashes": mattes, "warnings": warnings}
+            return Rendered(known.model_copy(update=used), warnings, key, cached=True)
         self._run(task, editor, shot)
         frames_hash = task.results.hash(shot.frames)
-        manifest = editor.manifest(source_hash, mattes, shot.frames, (), frames_hash, clock.rounded())
-        return Rendered(manifest, tuple(editor.warnings), key)
+        manifest = editor.manifest(source_hash, mattes, shot.frames, (), frames_hash, clock.rounded(), warnings)
+        return Rendered(manifest, warnings, key)
 
     def _run(self, task: Task, editor: Editor, shot: Shot) -> None:
         frames = shot.frames
