@@ -80,18 +80,19 @@ def run_edit(
     require_apart([manifest_path(out)], (*clip.info.files, *origin.inputs))
     with open_writer(out, clip.info, frames, codec, origin) as writer:
         editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock, engine)
-        warn((*shot.warnings, *editor.warnings))
         report(Progress("load", 1, 1))
+        framing = editor.frame(mattes, lambda done, total: report(Progress("mattes", done, total)))
+        warn((*shot.warnings, *editor.warnings))
         clock.lap("load")
         # Hashed where it is pasted over, for every decoding of a long clip counts.
         read, made = content_digest(clip.info), hashlib.sha256()
         source = hashed(clip.read(frames), read)
-        for frame in hashed(editor.run(clip, mattes, frames, report, source=source), made):
+        for frame in hashed(editor.run(clip, mattes, framing, report, source=source), made):
             writer.write(frame)
             clock.lap("write")
         hashes = matte_hashes(mattes)
         warnings = (*shot.warnings, *editor.warnings)
-        made_of = (read.hexdigest(), hashes, frames, (str(out),), made.hexdigest())
+        made_of = (read.hexdigest(), hashes, framing, (str(out),), made.hexdigest())
         manifest = editor.manifest(*made_of, clock.rounded(), warnings)
     path = manifest_path(out)
     try:

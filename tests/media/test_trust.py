@@ -277,3 +277,25 @@ def test_a_clip_that_is_whole_says_nothing(
         ("a.avi", "mjpeg", "yuvj420p"),
     ):
         assert told(write_video(tmp_path / name, noise(), codec, form, Fraction(25))) == (6, [])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told_of"), [(4, 1009, True), (64, 940, False), (64, 1009, True), (4, 940, True)]
+)
+@pytest.mark.parametrize("form", ["yuv422p10le", "yuv420p"])
+def test_codes_beyond_white_and_black_are_told(tmp_path: Path, low: int, high: int, told_of: bool, form: str) -> None:
+    bits = 10 if form.endswith("10le") else 8
+    kind = "<u2" if bits == 10 else "u1"
+    with av.open(str(tmp_path / "s.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=24, width=64, height=48)
+        stream.pix_fmt = form
+        frame = av.VideoFrame(64, 48, form)
+        for number, plane in enumerate(frame.planes):
+            rows = np.full((plane.height, plane.line_size // (1 if bits == 8 else 2)), 1 << (bits - 1), kind)
+            if number == 0:
+                rows[:, :20], rows[:, 20:64] = low >> (10 - bits), high >> (10 - bits)
+            plane.update(rows.tobytes())
+        frame.pts = 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    _, said = told(tmp_path / "s.mkv")
+    assert [("above white or below black" in text) for text in said] == ([True] if told_of else [])

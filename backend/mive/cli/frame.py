@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import Flags, by_id
+from mive.cli.options import Flags
 from mive.console.ending import say_json, say_warnings
-from mive.console.options import JsonOption, QuietOption, grouped, one_of
+from mive.console.options import JsonOption, QuietOption, grouped
 from mive.console.progress import shown
-from mive.errors import OutputError, RequestError
-from mive.settings import MATTE_FIT, MatteFit
+from mive.errors import OutputError
+from mive.settings import MatteFit
 
 if TYPE_CHECKING:
     from mive.base.progress import Report
     from mive.editing.framing import Framing, FramingRule
     from mive.media import Clip, Mattes
-    from mive.request import EditRequest, FrameRange
+    from mive.request import EditRequest
 
 
 @grouped
 def frame(
     *,
     flags: Flags,
-    framing: Annotated[
-        str | None, typer.Option(metavar="whole|close", help="Whole frames, or where the mattes are. [default: close]")
-    ] = None,
-    context: Annotated[
-        float | None, typer.Option(metavar="N", help="The sides of a view by those of its instance. [default: 2.2]")
-    ] = None,
-    closest: Annotated[
-        float | None, typer.Option(metavar="N", help="The most model pixels to a pixel of CLIP. [default: 4]")
-    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -49,26 +39,27 @@ def frame(
 ) -> None:
     """Show what the model would see of a clip: where it would look, how closely, and what it would miss.
 
-    Without --edit it is about all instances that the mattes hold. "mive edit" sees whole frames so far, which is
-    --framing whole.
+    Without --edit it is about all instances that the mattes hold.
     """
     from mive.base.progress import Progress
-    from mive.cli.flags import whole_request
+    from mive.cli.flags import frames_of, whole_request, with_every_instance
     from mive.editing.framing import find_losses, frame_shot, measure
     from mive.media import open_clip, open_mattes
     from mive.media.reading import Reading
+    from mive.media.told import Warnings
 
-    whole = whole_request(_with_all(flags) if flags.request is None else flags)
-    rule, fit = _rule(whole, {"framing": framing, "context": context, "closest": closest})
-    source = open_clip(whole.clip, Reading.of(whole))
-    span = _span(source, whole.frames)
-    read = open_mattes(whole.mattes, whole.instances, source.info, span, fit)
+    whole = whole_request(with_every_instance(flags))
+    rule, fit = _rule(whole)
+    told = Warnings(strict=whole.strict)
+    source = open_clip(whole.clip, Reading.of(whole, told))
+    span = frames_of(source, whole.frames)
+    read = open_mattes(whole.mattes, whole.instances, source.info, span, fit, told)
     if out is not None:
         _require_apart(out, [*source.info.files, *read.files])
     with shown(quiet) as report:
         extents = measure(read, lambda done, total: report(Progress("mattes", done, total)))
         found = frame_shot(extents, rule)
-        warnings = [loss.sentence for loss in find_losses(found, extents)]
+        warnings = [*told, *(loss.sentence for loss in find_losses(found, extents))]
         if out is not None:
             warnings += _draw(out, source, read, found, report)
     if json:
@@ -82,33 +73,7 @@ def frame(
         print(f"{out}: the views over the clip")
 
 
-def _with_all(flags: Flags) -> Flags:
-    """The flags with an edit of every instance that their mattes hold, where they name none."""
-    from mive.media import open_clip
-    from mive.media.mattes import ids_in
-    from mive.request import FrameRange
-
-    if flags.edit or flags.clip is None:
-        return flags
-    ids = {number for number, _ in by_id("--matte", flags.matte or (), "PATH")}
-    if flags.mattes is not None:
-        source = open_clip(flags.clip)
-        span = _span(source, None if flags.frames is None else FrameRange.parse(flags.frames))
-        ids.update(
-            ids_in(
-                flags.mattes, source.info, span, one_of("matte-fit", flags.matte_fit or MATTE_FIT, get_args(MatteFit))
-            )
-        )
-    if not ids:
-        raise RequestError(
-            "nothing says where the instances are",
-            expected="ID mattes, or a matte for each instance",
-            fix="Add --mattes PATH, or --matte ID=PATH",
-        )
-    return replace(flags, edit=[f"{number}=instance {number}" for number in sorted(ids)])
-
-
-def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, MatteFit]:
+def _rule(request: EditRequest) -> tuple[FramingRule, MatteFit]:
     """The rule for a request's bundle and settings, and how mattes are to fit."""
     from mive.editing.framing import FramingRule
     from mive.networks.bundle_files import find_bundle
@@ -116,17 +81,7 @@ def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, 
 
     folder = find_bundle(request.bundle)
     settings = request.settings.resolved(bundle_defaults(folder))
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return FramingRule.of(settings, find_layout(folder), **chosen), settings.matte_fit
-
-
-def _span(clip: Clip, wanted: FrameRange | None) -> FrameRange:
-    """The frames that a request is about, which the clip has."""
-    from mive.request import FrameRange
-
-    span = wanted or FrameRange(0, clip.info.frames - 1)
-    clip.read(span)
-    return span
+    return FramingRule.of(settings, find_layout(folder)), settings.matte_fit
 
 
 def _is_sheet(out: Path) -> bool:

@@ -17,6 +17,8 @@ _QUALITY = (
     | Interpolation.ACCURATE_RND
     | Interpolation.BITEXACT
 )
+_CLEARLY = 5
+"""Codes of 8 bits; codecs overshoot by less."""
 _COLORSPACES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -83,6 +85,19 @@ def to_rgb(frame: av.VideoFrame, tags: ColourTags, depth: Depth, reformatter: Vi
         threads=1,
     )
     return np.asarray(rgb.to_ndarray())
+
+
+def beyond_nominal(frame: av.VideoFrame, tags: ColourTags) -> float:
+    """The share of a frame's pixels whose luma lies clearly above white or below black, which RGB does not hold."""
+    form = frame.format
+    if is_rgb(form) or tags.full_range or len(form.components) < 3 or not form.name.startswith("yuv"):
+        return 0
+    bits = form.components[0].bits
+    plane = frame.planes[0]
+    codes = bytes(plane)
+    luma = np.frombuffer(codes, "u1" if bits == 8 else "<u2").reshape(plane.height, -1)[:, : plane.width]
+    step = 1 << (bits - 8)
+    return float(((luma < (16 - _CLEARLY) * step) | (luma > (235 + _CLEARLY) * step)).mean())
 
 
 def alpha_of(frame: av.VideoFrame, reformatter: VideoReformatter) -> Pixels | None:

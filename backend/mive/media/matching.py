@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mive.errors import MatteError
 from mive.media import timecode
 from mive.media.info import ClipInfo
-from mive.media.sequence import shown_numbers
+from mive.media.runs import shown_numbers
 from mive.media.told import Warnings
 from mive.settings import MatteFit
 

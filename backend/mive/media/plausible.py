@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from mive.media.info import Coverage, Pixels
-from mive.media.sequence import shown_numbers
+from mive.media.runs import shown_numbers
 
 _CLOSELY: Final = 24
 """Frames of a shot whose seams are looked at; all else is seen in every frame."""
@@ -116,6 +116,11 @@ class SeenCover:
         self._whole = self._whole and inside > 0.98
         if most > _FAINT:
             self._covered.append(number)
+
+    @property
+    def covered(self) -> int:
+        """The frames in which it covers anything."""
+        return len(self._covered)
 
     @property
     def empty(self) -> bool:

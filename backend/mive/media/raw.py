@@ -59,6 +59,7 @@ class RawClip(Clip):
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         try:
             header = _Header.from_json((path / HEADER).read_bytes())
         except (OSError, RequestError) as error:

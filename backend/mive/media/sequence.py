@@ -21,6 +21,7 @@ from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
 from mive.media.pattern import Pattern, parse_pattern
 from mive.media.reading import Reading
+from mive.media.runs import shown_runs
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
@@ -79,6 +80,7 @@ class SequenceClip(Clip):
     """Image files as a clip; the first one sets the size and the depth."""
 
     def __init__(self, path: Path, sequence: Sequence, reading: Reading) -> None:
+        super().__init__()
         head = probe_matte(sequence.files[0]) if reading.matte else probe_image(sequence.files[0], reading.layer)
         rate = reading.rate or head.rate
         self.reading = reading
@@ -213,26 +215,10 @@ def _with_gaps(path: Path, there: Iterable[int], first: int, last: int) -> Media
     gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *there, last + 1]) if b - a > 1]
     missing = sum(b - a + 1 for a, b in gaps)
     return MediaError(
-        f"{path} runs from {first} to {last} but {missing} of its frames are missing: {_shown(gaps)}",
+        f"{path} runs from {first} to {last} but {missing} of its frames are missing: {shown_runs(gaps)}",
         expected="a file for every number",
         fix="Render the missing frames, or pick a part that is whole, as in name.FIRST-LAST####.png",
     )
-
-
-def shown_numbers(numbers: Iterable[int]) -> str:
-    """Frame numbers in rising order, for people: ``"3, 5-9"``; no more than eight runs of them."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = runs[-1][0], number
-        else:
-            runs.append((number, number))
-    return _shown(runs)
-
-
-def _shown(runs: list[tuple[int, int]]) -> str:
-    shown = ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in runs[:8])
-    return shown + (", ..." if len(runs) > 8 else "")
 
 
 def _missing(path: Path, what: str) -> MediaError:

@@ -18,7 +18,7 @@ from mive.media.extras import extras_of_video
 from mive.media.info import ClipInfo, Pixels
 from mive.media.orientation import Orientation, from_display_matrix
 from mive.media.reading import Reading
-from mive.media.sequence import shown_numbers
+from mive.media.runs import shown_numbers
 from mive.media.timing import rate_of, require_progressive
 from mive.media.tracks import holds_alpha, open_video
 from mive.media.video_index import decoded, index_video, seek_before
@@ -26,6 +26,8 @@ from mive.media.video_index import decoded, index_video, seek_before
 if TYPE_CHECKING:
     from mive.request import FrameRange
 
+_BEYOND = 0.01
+"""The share of a frame's pixels beyond the nominal range that is no accident."""
 _LOOKED_AT = 8
 """Frames that a clip is judged by when it is opened."""
 
@@ -34,6 +36,7 @@ class VideoClip(Clip):
     """A video file: counted exactly, turned upright, converted to RGB by its colour tags."""
 
     def __init__(self, path: Path, reading: Reading) -> None:
+        super().__init__()
         self.reading = reading
         self._damaged: list[int] = []
         container, stream = open_video(path, reading.layer)
@@ -98,6 +101,13 @@ class VideoClip(Clip):
             warnings.tell(f"{path} {doubt}")
         for number, frame in enumerate(head):
             self._look(frame, number)
+        beyond = max(colour.beyond_nominal(frame, self.info.colour) for frame in head)
+        if beyond > _BEYOND and not self.reading.matte:
+            warnings.tell(
+                f"{path} has codes above white or below black in {100 * beyond:.2g} % of a frame; they are clipped, "
+                "outside the mattes too",
+                fix="Bring the picture within the nominal range first if they matter",
+            )
 
     def _look(self, frame: av.VideoFrame, index: int) -> None:
         """Tell of a frame that the decoder patched up."""

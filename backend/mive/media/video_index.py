@@ -12,7 +12,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from mive.media.sequence import shown_numbers
+from mive.media.runs import shown_numbers
 from mive.media.tracks import frame_decoder, open_video
 
 _HEAD = 48

@@ -28,15 +28,16 @@ class Method:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, base: Settings) -> Settings:
-        """A run's settings as this method has them.
+        """A run's settings as this method has them; whole frames, as in the paper, where neither says otherwise.
 
         Raises:
             RequestError: the two do not go together.
         """
-        return Settings(**{**base.model_dump(exclude_none=True), **self.changes})
+        return Settings(**{"framing": "whole", **base.model_dump(exclude_none=True), **self.changes})
 
 
 METHODS: Final = (
+    Method("close", "MIVE in views", (), {"framing": "close"}),
     Method("full", "MIVE, full method", ("2", "3", "7", "8d", "8e", "8f", "9a", "9b", "9c")),
     Method("global_caption", "global caption (FLATTEN)", ("2",),
            {"caption_mode": "global", "plan": "nps_only", "ipr": "none"}),
