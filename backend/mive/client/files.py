@@ -82,12 +82,17 @@ def render(
         MiveError: see :mod:`mive.errors` and :mod:`mive.client.errors`.
     """
     clock = Clock()
-    clip = open_clip(request.clip, Reading.of(request))
+    here = Warnings()
+    clip = open_clip(request.clip, Reading.of(request, here))
     asked = request.frames or FrameRange(0, clip.info.frames - 1)
     clip.read(asked)  # Refuses frames that the clip does not have.
     before, after = options.get("handles", (0, 0))
     frames = with_handles(asked, mive_pb2.Handles(before=before, after=after), clip.info.frames)
     with open_writer(out, clip.info, frames, codec, _origin(clip, request, out)) as writer:
+        if options.get("send") == "memory":
+            # The server sees frames and no files, so that only this side knows what is wrong with these.
+            for text in here:
+                writer.warnings.tell(text)
         job = client.submit(request, **options)
         clock.lap("send")
         with _cancelled_on_interrupt(client, job.job_id):
