@@ -437,3 +437,19 @@ def test_linear_light_in_a_video_and_coded_values_in_exr_are_told(
     assert any("linear light" in text for text in edit(linear, tmp_path / "o.mov"))
     assert any("linear light" in text for text in edit(coded, tmp_path / "o.exr"))
     assert edit(linear, tmp_path / "o2.exr") == edit(coded, tmp_path / "o2.png") == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("out", ["o.hevc.mp4", "o.hevc.mov", "o.hevc.mkv"])
+def test_short_hevc_begins_at_0_each_time(
+    tmp_path: Path, noise: Callable[..., Frames], write_video: Any, count: int, out: str
+) -> None:
+    source = write_video(tmp_path / "s.mkv", noise(count, 32, 24))
+    for attempt in range(4):
+        edit(source, tmp_path / f"{attempt}{out}")
+        with av.open(str(tmp_path / f"{attempt}{out}")) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+            rate = container.streams.video[0].time_base
+        times = sorted(float(packet.pts * rate) for packet in packets)
+        assert times == pytest.approx([number / 24 for number in range(count)], abs=0.002)
+        assert all(abs(float(packet.dts * rate)) < 1 for packet in packets if packet.dts is not None)

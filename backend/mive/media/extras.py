@@ -16,7 +16,7 @@ from mive.media.tracks import holds_alpha, video_tracks
 
 Kind = Literal[
     "alpha", "captions", "channels", "chapters", "chroma", "cicp", "data", "depth", "dynamic", "edges", "header", "icc",
-    "mastering", "metadata", "parts", "pixel aspect", "premultiplied", "reel", "sound", "subtitles",
+    "mastering", "metadata", "parts", "pixel aspect", "premultiplied", "reel", "sound", "subtitles", "tags",
     "timecode", "times", "tracks",
 ]  # fmt: skip
 
@@ -132,7 +132,10 @@ def _beside(container: InputContainer, stream: VideoStream) -> Iterator[Extra]:
         yield Extra("data", f"{len(data)} data track{'s' if len(data) > 1 else ''}")
     if reel_of(container):
         yield Extra("reel", f"the reel name {reel_of(container)}")
-    unknown = [name for name in tags_to_keep(container) if name.lower() not in _KNOWN_TAGS]
+    known = [name for name in tags_to_keep(container) if name.lower() in _KNOWN_TAGS]
+    if known:
+        yield Extra("tags", f"tags ({_some(known)})")
+    unknown = [name for name in tags_to_keep(container) if name not in known]
     if unknown:
         yield Extra("metadata", f"metadata ({_some(unknown)})")
 

@@ -53,7 +53,7 @@ class Holding:
             yield Extra("depth", f"{info.bits}-bit samples")
 
 
-_TIMED: Final[frozenset[Kind]] = frozenset({"sound", "times", "timecode", "chapters", "subtitles"})
+_TIMED: Final[frozenset[Kind]] = frozenset({"sound", "times", "timecode", "chapters", "subtitles", "tags"})
 CONTAINERS: Final[dict[str, frozenset[Kind]]] = {
     ".mp4": _TIMED | {"pixel aspect"},
     ".mov": _TIMED | {"pixel aspect", "reel"},

@@ -29,6 +29,7 @@ from mive.media.writer import FrameWriter
 if TYPE_CHECKING:
     from mive.request import FrameRange
 
+_PER_UNIT: Final = 100
 _SRGB: Final = (1, 13)
 """The primaries and the transfer that a PNG without tags has."""
 
@@ -110,7 +111,6 @@ class SequenceWriter(FrameWriter):
         info = self._info
         sample = stored_as(self._depth, info.bits) if self._depth == info.depth else IN_MEMORY[self._depth]
         spec = oiio.ImageSpec(info.width, info.height, channels, oiio.TypeDesc(sample.image))
-        spec.attribute("PixelAspectRatio", float(info.pixel_aspect))
         if self._depth == "f32":
             self._head_exr(spec, index)
         else:
@@ -119,6 +119,7 @@ class SequenceWriter(FrameWriter):
 
     def _head_exr(self, spec: oiio.ImageSpec, index: int) -> None:
         info = self._info
+        spec.attribute("PixelAspectRatio", float(info.pixel_aspect))
         spec.attribute("compression", "zip")
         if not info.rate_guessed:
             rate = info.rate.limit_denominator(100_000)
@@ -132,6 +133,11 @@ class SequenceWriter(FrameWriter):
     def _head_png(self, spec: oiio.ImageSpec, index: int) -> None:
         info, tags = self._info, self._info.colour
         spec.attribute("oiio:UnassociatedAlpha", 1)
+        if info.pixel_aspect != 1:
+            # PNG has whole numbers of pixels a unit, which the library would round from 100.
+            spec.attribute("XResolution", float(_PER_UNIT * info.pixel_aspect.denominator))
+            spec.attribute("YResolution", float(_PER_UNIT * info.pixel_aspect.numerator))
+            spec.attribute("ResolutionUnit", "none")
         if info.is_sequence and self.origin.clip is not None:
             profile = probe_image(info.files[index], self.origin.clip.reading.layer).specs[0].getattribute("ICCProfile")
             if profile is not None:

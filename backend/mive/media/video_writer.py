@@ -29,6 +29,7 @@ from mive.settings import Codec
 if TYPE_CHECKING:
     from mive.request import FrameRange
 
+_REORDERED = 2
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _DEFAULTS: dict[str, Codec] = {".mp4": "h264", ".mov": "prores", ".mkv": "ffv1"}
 _NAMES: dict[str, Codec] = {
@@ -50,10 +51,11 @@ class Encoding:
     depth: Depth
 
 
-def choose_encoding(codec: Codec, info: ClipInfo, *, alpha: bool = False) -> Encoding:
+def choose_encoding(codec: Codec, info: ClipInfo, count: int, *, alpha: bool = False) -> Encoding:
     """The encoder for a clip: chroma is halved only where the size allows it without cropping.
 
     Args:
+        count: how many frames are encoded.
         alpha: frames have a fourth channel.
     """
     sample = IN_MEMORY[info.depth]
@@ -73,7 +75,9 @@ def choose_encoding(codec: Codec, info: ClipInfo, *, alpha: bool = False) -> Enc
     lossy = BY_NAME["u16"].lossy if info.colour.transfer in HDR else sample.lossy
     pixel_format = f"yuv{chroma}p" + lossy
     if codec == "hevc":
-        return Encoding("libx265", pixel_format, {"crf": "16", "x265-params": "log-level=none"}, sample.coded)
+        # Of fewer frames than it holds back to reorder them, x265 gives decoding times that nobody set.
+        params = "log-level=none" if count > _REORDERED else "log-level=none:bframes=0"
+        return Encoding("libx265", pixel_format, {"crf": "16", "x265-params": params}, sample.coded)
     return Encoding("libx264", pixel_format, {"crf": "14"}, sample.coded)
 
 
@@ -85,7 +89,7 @@ class VideoWriter(FrameWriter):
         chosen = codec or _NAMES.get(Path(out.stem).suffix.lower()) or _DEFAULTS[suffix]
         holding = video_holding(suffix, chosen)
         alpha = _straight_alpha(info, frames, holding, origin)
-        self._encoding = choose_encoding(chosen, info, alpha=alpha is not None)
+        self._encoding = choose_encoding(chosen, info, len(frames), alpha=alpha is not None)
         super().__init__(out, info, frames, self._encoding.depth, holding, origin)
         self._alpha = alpha
         require_apart([out], (*info.files, *origin.inputs))
