@@ -453,3 +453,17 @@ def test_short_hevc_begins_at_0_each_time(
         times = sorted(float(packet.pts * rate) for packet in packets)
         assert times == pytest.approx([number / 24 for number in range(count)], abs=0.002)
         assert all(abs(float(packet.dts * rate)) < 1 for packet in packets if packet.dts is not None)
+
+
+def test_tiles_stay_tiles(tmp_path: Path) -> None:
+    spec = oiio.ImageSpec(64, 48, 4, oiio.HALF)
+    spec.channelnames = ("R", "G", "B", "Z")
+    spec.tile_width = spec.tile_height = 16
+    output = oiio.ImageOutput.create(str(tmp_path / "s.exr"))
+    assert output.open(str(tmp_path / "s.exr"), spec)
+    assert output.write_image(np.random.default_rng(2).random((48, 64, 4)))
+    output.close()
+    assert edit(tmp_path / "s.exr", tmp_path / "o.exr") == []
+    (_, old), (after, new) = raw(tmp_path / "s.exr"), raw(tmp_path / "o.exr")
+    assert after.tile_width == 16
+    assert int((old != new).any(axis=-1).sum()) == 9

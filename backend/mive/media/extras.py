@@ -61,7 +61,7 @@ _TECHNICAL: Final = (
     "oiio:", "openexr:", "png:", "jpeg:", "tiff:", "smpte:", "compression", "name", "chunkCount", "DateTime",
     "Orientation", "PixelAspectRatio", "XResolution", "YResolution", "ResolutionUnit", "screenWindowCenter",
     "screenWindowWidth", "FramesPerSecond", "chromaticities", "ICCProfile", "CICP", "planarconfig", "dpx:",
-    "Exif:ColorSpace", "view",
+    "Exif:ColorSpace", "view", "Software",
 )  # fmt: skip
 """How a header begins to speak of its own file rather than of the shot."""
 

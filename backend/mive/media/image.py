@@ -46,7 +46,7 @@ class ImageHead:
         chosen: the picture that is read.
         specs: the headers of all parts, as OpenImageIO has them.
         extras: what the file holds besides the picture.
-        as_stored: its channels R, G and B are what is shown: neither turned nor grey.
+        as_stored: its channels R, G and B are what is shown, neither turned nor grey, and no part is deep.
     """
 
     width: int
@@ -157,8 +157,14 @@ def _head(chosen: Picture | None, specs: tuple[oiio.ImageSpec, ...]) -> ImageHea
         chosen=chosen,
         specs=specs,
         extras=() if chosen is None else tuple(extras_of_image(specs, chosen, display_window(spec))),
-        as_stored=_orientation(spec) == Orientation() and chosen is not None and len(chosen.colour) == 3,
+        as_stored=_is_as_stored(specs, chosen),
     )
+
+
+def _is_as_stored(specs: tuple[oiio.ImageSpec, ...], chosen: Picture | None) -> bool:
+    if chosen is None or len(chosen.colour) != 3 or any(spec.deep for spec in specs):
+        return False
+    return _orientation(specs[chosen.part]) == Orientation()
 
 
 def read_image(path: Path, layer: str | None = None) -> Image:

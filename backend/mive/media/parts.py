@@ -47,6 +47,8 @@ def pictures_in(specs: Sequence[oiio.ImageSpec]) -> list[Picture]:
     """All pictures in a file, by the headers of its parts."""
     found = []
     for part, spec in enumerate(specs):
+        if spec.deep:
+            continue
         layers: dict[str, dict[str, int]] = {}
         for place, channel in enumerate(spec.channelnames):
             layer, _, kind = channel.rpartition(".")
