@@ -83,6 +83,28 @@ def test_noise_of_a_lossy_codec_is_told(tmp_path: Path, write_image: Any) -> Non
     assert "noise of a lossy codec" in said
 
 
+@pytest.mark.parametrize("kind", ["jpg", "h264", "vp9"])
+def test_noise_beside_the_shape_is_told_of_files_that_lost_something(tmp_path: Path, kind: str) -> None:
+    if kind == "jpg":
+        for number in range(COUNT):
+            cv2.imwrite(str(tmp_path / f"{number:04}.jpg"), u8(disc()), [cv2.IMWRITE_JPEG_QUALITY, 60])
+        path = tmp_path
+    else:
+        path = tmp_path / "m.mkv"
+        with av.open(str(path), "w") as container:
+            codec = {"h264": "libx264", "vp9": "libvpx-vp9"}[kind]
+            stream = container.add_stream(codec, rate=24, width=WIDTH, height=HEIGHT, options={"crf": "34"})
+            stream.pix_fmt = "yuv420p"
+            for number in range(COUNT):
+                frame = av.VideoFrame.from_ndarray(u8(disc()), format="gray").reformat(format="yuv420p")
+                frame.pts = number
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    warnings = Warnings()
+    open_mattes(None, [Instance(id=1, caption="a", matte=str(path))], CLIP, ALL, warnings=warnings)
+    assert any("noise of a lossy codec" in text for text in warnings), list(warnings)
+
+
 def test_an_opaque_alpha_is_told(tmp_path: Path, write_image: Any) -> None:
     rgba = np.dstack([u8(disc())] * 3 + [np.full((HEIGHT, WIDTH), 255, np.uint8)])
     said = soft(tmp_path, write_image, rgba)

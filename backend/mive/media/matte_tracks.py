@@ -29,6 +29,8 @@ Ids = npt.NDArray[np.int32]
 _LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 _PALETTE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
+_LOSSY_CODECS = ("av1", "h264", "hevc", "mjpeg", "mpeg2video", "mpeg4", "vp8", "vp9")
+"""FFmpeg's names of those that leave noise which is seen; intermediate codecs are too fine for that."""
 _COLOURED = 0.05
 """How far the channels of a pixel lie apart, and of how many pixels, where no codec's rounding explains it."""
 
@@ -55,6 +57,13 @@ class MatteTrack(ABC):
         self._reformatter = VideoReformatter()
         self._next = 0
         self._video: Iterator[av.VideoFrame] | None = None
+
+    @property
+    def lossy(self) -> bool:
+        """Whether it was compressed so that black and white are not what they were."""
+        if isinstance(self._clip, VideoClip):
+            return self._clip.codec in _LOSSY_CODECS
+        return any(file.suffix.lower() in _LOSSY_SUFFIXES for file in self.files)
 
     def read(self, number: int) -> Pixels:
         """The frame at a place, from 0, ``[H, W]``; cheapest in rising order.

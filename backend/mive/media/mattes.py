@@ -221,6 +221,6 @@ def _look_at_cover(own: _Fitted, identity: int, frames: FrameRange) -> SeenCover
             fix="Check that it is the right matte and the right frames",
             field=own.track.field,
         )
-    for doubt in seen.doubts():
+    for doubt in seen.doubts(lossy=own.track.lossy):
         own.track.warnings.tell(f"The matte {own.track.path} of instance {identity} {doubt}", error=MatteError)
     return seen

@@ -102,6 +102,7 @@ class SeenCover:
     _least: float = math.inf
     _most: float = 0
     _faint: float = 0
+    _far: float = 0
     _whole: bool = True
     _all: list[int] = field(default_factory=list)
     _covered: list[int] = field(default_factory=list)
@@ -111,7 +112,8 @@ class SeenCover:
         self._all.append(number)
         most, inside = float(cover.max()), float((cover > 0.5).mean())
         self._least, self._most = min(self._least, float(cover.min())), max(self._most, most)
-        self._faint += (_specks(cover) - self._faint) / len(self._all)
+        self._faint += (float(((cover > 0) & (cover < _FAINT)).mean()) - self._faint) / len(self._all)
+        self._far += (_specks(cover) - self._far) / len(self._all)
         self.share += (inside - self.share) / len(self._all)
         self._whole = self._whole and inside > 0.98
         if most > _FAINT:
@@ -127,16 +129,20 @@ class SeenCover:
         """Nothing is covered anywhere."""
         return self._most == 0
 
-    def doubts(self) -> Iterator[str]:
-        """What is odd about it, as sentences that follow the matte's name."""
+    def doubts(self, *, lossy: bool = False) -> Iterator[str]:
+        """What is odd about it, as sentences that follow the matte's name.
+
+        Args:
+            lossy: its file was compressed so that noise is to be expected.
+        """
         if self._whole:
             yield "covers the whole frame, everywhere and always"
         elif self._least > 0:
             yield f"is never black: its darkest pixel covers {_percent(self._least)}; every pixel is edited a little"
-        elif self._faint > 0.02:
+        elif self._far > 0.02 or (lossy and self._faint > 0.005):
             yield (
-                f"covers {_percent(self._faint)} of the frame a little and far from all that it covers more, as the "
-                "noise of a lossy codec does; these pixels are edited a little"
+                f"covers {_percent(self._faint)} of the frame by less than {_percent(_FAINT)}, as the noise of a lossy "
+                "codec does; these pixels are edited a little"
             )
         if 0 < self._most < 0.98:
             yield f"is never white: it covers {_percent(self._most)} at most, so that nothing is edited fully"

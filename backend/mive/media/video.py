@@ -58,6 +58,7 @@ class VideoClip(Clip):
     def _describe(self, path: Path, first: av.VideoFrame) -> ClipInfo:
         container, stream = open_video(path, self.reading.layer)
         with container:
+            self.codec = stream.codec_context.codec.canonical_name
             depth, bits = colour.depth_of(first.format)
             self._hides_alpha = holds_alpha(stream) and not colour.has_alpha(first.format)
             time_base = stream.time_base or Fraction(1, 90000)
