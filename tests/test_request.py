@@ -282,6 +282,20 @@ def test_inversion_steps_are_refused_exactly_where_a_timestep_is_missed(steps: i
             Settings(steps=steps, inversion_steps=inversion_steps)
 
 
+@given(steps=st.integers(1, 60), inversion_steps=st.integers(1, 500))
+def test_the_other_solver_takes_any_multiple_of_the_steps(steps: int, inversion_steps: int) -> None:
+    assert Settings(solver="dpmpp_2m", steps=steps).resolved(TINY).inversion_steps == steps
+    if inversion_steps % steps == 0:
+        Settings(solver="dpmpp_2m", steps=steps, inversion_steps=inversion_steps)
+    else:
+        with pytest.raises(RequestError, match=f"Use {steps} inversion steps"):
+            Settings(solver="dpmpp_2m", steps=steps, inversion_steps=inversion_steps)
+
+
+def test_a_bundle_has_no_say_in_the_solver_nor_in_the_steps_that_suit_it() -> None:
+    assert Settings().resolved({**TINY, "solver": "dpmpp_2m"}).solver == "ddim"
+
+
 @pytest.mark.parametrize(("window", "overlap"), [(1, 0), (4, 2), (8, 4), (16, 4), (100, 4)])
 def test_the_overlap_shrinks_with_the_window(window: int, overlap: int) -> None:
     assert Settings(window=window).resolved(TINY).overlap == overlap

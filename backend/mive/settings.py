@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, cast, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -25,7 +25,7 @@ MOST_STEPS: Final = TRAIN_STEPS // 2
 
 _TABLE: Final = json.loads(resources.files("mive").joinpath("presets.json").read_bytes())
 
-PRESETS: Final[Mapping[str, Mapping[str, int | float]]] = {row.pop("name"): row for row in _TABLE["presets"]}
+PRESETS: Final[Mapping[str, Mapping[str, int | float | str]]] = {row.pop("name"): row for row in _TABLE["presets"]}
 """What each preset fixes; what it leaves open comes from the bundle.
 
 The OpenFX effect is built from the same file, and hosts store a preset as its place there: a new one goes to the end.
@@ -34,7 +34,7 @@ The contract has one enum value for each.
 
 USUAL_PRESET: Final[str] = _TABLE["usual"]
 
-PAPER_GUIDANCE: Final = PRESETS["paper"]["guidance"]
+PAPER_GUIDANCE: Final = float(PRESETS["paper"]["guidance"])
 
 CONTROL_ATTENTION: Final = "all"
 FLOW_ATTENTION: Final = "flatten"
@@ -42,6 +42,7 @@ IPR: Final = "ipr"
 LAMBDA_S: Final = "literal"
 MASK_CELLS: Final = "nearest"
 MATTE_FIT: Final = "exact"
+SOLVER: Final = "ddim"
 WINDOW: Final = 16
 OVERLAP: Final = 4
 
@@ -53,6 +54,7 @@ Pixels = Annotated[WholeNumber, Field(ge=8)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Weight = Annotated[Number, Field(ge=0)]
 
+SolverName = Literal["ddim", "dpmpp_2m"]
 Ipr = Literal["ipr", "none", "dense_diffusion"]
 LambdaS = Literal["literal", "bounded"]
 Flow = Literal["dis", "raft", "none"]
@@ -111,6 +113,7 @@ class ResolvedSettings(Model):
     guidance: Weight = PAPER_GUIDANCE
     guidance_factor: Weight = 1.0
     plan: PlanName = USUAL_PLAN
+    solver: SolverName = SOLVER
     ipr: Ipr = IPR
     lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
     lambda_r: Share = 0.6
@@ -138,7 +141,7 @@ class ResolvedSettings(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_grids(self.steps, self.inversion_steps)
+        _check_grids(self.solver, self.steps, self.inversion_steps)
         check_windows(self.window, self.overlap)
         return self
 
@@ -153,7 +156,8 @@ class Settings(Model):
     preset: Preset = Field(default=USUAL_PRESET, description="the preset")
     steps: Steps | None = Field(default=None, description="the number T of denoising steps")
     inversion_steps: Steps | None = Field(
-        default=None, description="the number of inversion steps, a multiple of the steps"
+        default=None,
+        description="the number of inversion steps, a multiple of the steps",
     )
     guidance: Weight | None = Field(
         default=None, description=f"the classifier-free guidance scale (the paper's is {PAPER_GUIDANCE})"
@@ -162,6 +166,9 @@ class Settings(Model):
         default=None, description="a factor on the guidance scale, whoever says that"
     )
     plan: PlanName | None = Field(default=None, description="the name of the sampling plan")
+    solver: SolverName | None = Field(
+        default=None, description="how steps are taken: DDIM, or DPM-Solver++ (2M), which needs fewer"
+    )
     ipr: Ipr | None = Field(default=None, description="how cross-attention is steered into the mattes")
     lambda_: Weight | None = Field(
         default=None,
@@ -225,7 +232,7 @@ class Settings(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_grids(*self._step_counts())
+        _check_grids(self._solver(), *self._step_counts())
         if self.window is not None and self.overlap is not None:
             check_windows(self.window, self.overlap)
         return self
@@ -251,6 +258,7 @@ class Settings(Model):
             **PRESETS[self.preset],
             **self._given(),
             "preset": self.preset,
+            "solver": self._solver(),
             "steps": steps,
             "inversion_steps": inversion_steps,
         }
@@ -264,11 +272,16 @@ class Settings(Model):
         """What is not left open, by Python name, without the preset."""
         return self.model_dump(exclude_none=True, exclude={"preset"})
 
+    def _solver(self) -> SolverName:
+        """The solver, on which hang the steps that fit; so a bundle has no say in it."""
+        return self.solver or cast("SolverName", PRESETS[self.preset].get("solver", SOLVER))
+
     def _step_counts(self) -> tuple[int, int]:
         """Denoising and inversion steps; presets name both, so a bundle has no say in them."""
         preset = PRESETS[self.preset]
+        usual = self.steps is None and self._solver() == preset.get("solver", SOLVER)
         steps = self.steps or int(preset["steps"])
-        follow = int(preset["inversion_steps"]) if self.steps is None else _inversion_for(steps)
+        follow = int(preset["inversion_steps"]) if usual else _inversion_for(self._solver(), steps)
         return steps, self.inversion_steps or follow
 
 
@@ -293,27 +306,32 @@ def _wrong_default(name: str | None, what: str, expected: str) -> BundleError:
 
 
 def _grid(count: int) -> range:
-    """The ``count`` timesteps of a grid, ascending: {1, 21, …, 981} for 50."""
+    """The ``count`` timesteps of DDIM's grid, ascending: {1, 21, …, 981} for 50."""
     stride = TRAIN_STEPS // count
     return range(1, 1 + count * stride, stride)
 
 
-def _inversion_for(steps: int) -> int:
-    """The inversion steps to ``steps``: twice as many as in the paper, else thrice, else equal."""
+def _inversion_for(solver: SolverName, steps: int) -> int:
+    """The inversion steps to ``steps``: with DDIM twice as many as in the paper, else thrice, else equal."""
     stride = TRAIN_STEPS // steps
-    return steps * next(f for f in (2, 3, 1) if stride % f == 0 and (f == 1 or f * steps <= MOST_STEPS))
+    factors = (2, 3, 1) if solver == "ddim" else (1,)
+    return steps * next(f for f in factors if stride % f == 0 and (f == 1 or f * steps <= MOST_STEPS))
 
 
-def _check_grids(steps: int, inversion_steps: int) -> None:
-    """Every sampling timestep must lie on the inversion grid, which holds the source's latents."""
-    finer = _grid(inversion_steps)
-    if inversion_steps % steps or any(timestep not in finer for timestep in _grid(steps)):
+def _check_grids(solver: SolverName, steps: int, inversion_steps: int) -> None:
+    """Every sampling timestep must lie on the inversion grid, which holds the source's latents.
+
+    DPM-Solver++'s has them all whatever the multiple.
+    """
+    even, finer = solver == "ddim", _grid(inversion_steps)
+    if inversion_steps % steps or (even and any(timestep not in finer for timestep in _grid(steps))):
         stride = TRAIN_STEPS // steps
-        fits = [str(steps * f) for f in range(1, stride + 1) if stride % f == 0 and f * steps <= MOST_STEPS][:4]
+        multiples = [f for f in range(1, stride + 1) if f * steps <= MOST_STEPS and not (even and stride % f)]
+        fits = [str(steps * f) for f in multiples][:4]
         reject(
             f"{inversion_steps} inversion steps miss some timesteps of {steps} denoising steps",
             expected=f"with {steps} steps, one of {', '.join(fits)}",
-            fix=f"Use {_inversion_for(steps)} inversion steps, or leave them out",
+            fix=f"Use {_inversion_for(solver, steps)} inversion steps, or leave them out",
             at=["inversion_steps"],
         )
 

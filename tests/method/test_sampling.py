@@ -15,6 +15,7 @@ from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions
 from mive.method.sampling import Edits, Sampler, State, invert
 from mive.method.schedule import NoiseSchedule, make_grids
+from mive.method.solvers import USUAL_SOLVER, Solver
 from mive.plans import PLANS, alternate
 
 SCHEDULE = NoiseSchedule.from_config(
@@ -45,7 +46,11 @@ def steered(s: int, t: int, steps: int, items: Sequence[int], /) -> IprStrength:
 
 
 def sampler(
-    model: CaptionModel, captions: tuple[str, ...] = ("red", "blue"), per_forward: int = 1, steps: int = 10
+    model: CaptionModel,
+    captions: tuple[str, ...] = ("red", "blue"),
+    per_forward: int = 1,
+    steps: int = 10,
+    solver: Solver = USUAL_SOLVER,
 ) -> Sampler:
     z_0 = 0.2 * torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     masks = torch.zeros(len(captions), 3, 1, 8, 8)
@@ -53,11 +58,11 @@ def sampler(
         masks[i, :, :, 1:5, 2 * i : 2 * i + 2] = 1
     many = len(captions)
     edits = Edits(captions, (3.0,) * many, steered, per_forward=per_forward)
-    grids = make_grids(SCHEDULE, steps, 2 * steps)
-    inverted = invert(z_0, grids, SCHEDULE, model)
+    grids = solver.grids(SCHEDULE, steps, 2 * steps)
+    inverted = invert(z_0, grids, SCHEDULE, model, solver=solver)
     model.seen.clear()
     model.calls.clear()
-    return Sampler(model, SCHEDULE, grids, edits, Conditions(), masks, inverted)
+    return Sampler(model, SCHEDULE, grids, edits, Conditions(), masks, inverted, solver=solver)
 
 
 def finish(run: Sampler, plan_name: str = "mive", state: State | None = None) -> Tensor:

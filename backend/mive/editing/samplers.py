@@ -14,6 +14,7 @@ from mive.engines.engine import Engine
 from mive.method.denoiser import Conditions
 from mive.method.sampling import Edits, Sampler, Steering
 from mive.method.schedule import Grids
+from mive.method.solvers import SOLVERS
 from mive.plans import PLANS, Plan, alternate
 from mive.request import EditRequest, Instance, ResolvedSettings
 from mive.settings import Ipr
@@ -78,7 +79,8 @@ def make_sampler(
         steering=WAYS[settings.ipr].of(settings, chosen),
         per_forward=settings.instances_per_forward,
     )
-    return Sampler(engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0})
+    solver = SOLVERS[settings.solver]
+    return Sampler(engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0}, solver=solver)
 
 
 def first_latents(request: EditRequest, settings: ResolvedSettings, noisiest: Tensor, masks: Tensor) -> Tensor | None:

@@ -17,6 +17,7 @@ from mive.attention.modulation import Modulation
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions, Denoiser
 from mive.method.schedule import Grids, NoiseSchedule
+from mive.method.solvers import USUAL_SOLVER, Past, Solver
 from mive.plans import Fuse, Lps, Nps, Plan, PlanStep, Reinvert
 
 Inverted = Mapping[int | None, Tensor]
@@ -54,16 +55,18 @@ class State:
         position: plan steps done.
         fused: [N, C, h, w], the common latents, or None while instances have their own.
         instances: [M, N, C, h, w], or None while they share ``fused``.
+        past: what the solver remembers of the step that made these latents.
     """
 
     position: int
     fused: Tensor | None
     instances: Tensor | None = None
+    past: Past | None = None
 
     def to(self, device: torch.device) -> State:
         """The same state on ``device``."""
         fused, instances = (None if z is None else z.to(device) for z in (self.fused, self.instances))
-        return State(self.position, fused, instances)
+        return State(self.position, fused, instances, None if self.past is None else self.past.to(device))
 
 
 def invert(
@@ -72,10 +75,11 @@ def invert(
     schedule: NoiseSchedule,
     denoiser: Denoiser,
     *,
+    solver: Solver = USUAL_SOLVER,
     frames_per_forward: int = INVERTED_TOGETHER,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int | None, Tensor]:
-    """DDIM inversion of the source (Eq. 9): plain 2D U-Net, empty caption, guidance 1, ε at the source timestep.
+    """Inversion of the source (Eq. 9): plain 2D U-Net, empty caption, guidance 1, ε at the source timestep.
 
     The step from z_0 has no source timestep on the grid and takes the grid's smallest.
 
@@ -87,14 +91,15 @@ def invert(
         z̃ at every sampling timestep, and z_0 under None.
     """
     kept: dict[int | None, Tensor] = {None: z_0}
-    z, source = z_0, None
+    z, source, past = z_0, None, None
     for done, t in enumerate(grids.inversion):
         at = grids.inversion[0] if source is None else source
         parts = [
             schedule.epsilon(denoiser.output(_plain(part, at), Conditions())[0], part, at)
             for part in torch.split(z, frames_per_forward)
         ]
-        z, source = schedule.ddim(z, torch.cat(parts), source, t), t
+        z, past = solver.step(schedule, z, torch.cat(parts), source, t, past)
+        source = t
         if t in grids.sampling:
             kept[t] = z
         progress(done + 1, len(grids.inversion))
@@ -114,6 +119,7 @@ class Sampler:
         masks: [M, N, 1, h, w] float 0 or 1, disjoint.
         inverted: z̃ of every sampling timestep and z_0, on the masks' device, as all latents are.
         initial: [M, N, C, h, w] first ẑ_i of each instance, where they differ from z̃_T.
+        solver: how steps are taken, on the grids that belong to it.
     """
 
     denoiser: Denoiser
@@ -124,6 +130,7 @@ class Sampler:
     masks: Tensor
     inverted: Inverted
     initial: Tensor | None = None
+    solver: Solver = USUAL_SOLVER
     _background: dict[int, Tensor] = field(default_factory=dict)
 
     def run(self, plan: Plan, state: State | None = None) -> Iterator[State]:
@@ -149,13 +156,15 @@ class Sampler:
     def _advance(self, step: PlanStep, state: State) -> State:
         position = state.position + 1
         if isinstance(step, Lps):
-            return State(position, None, self._lps(step, state))
+            return State(position, None, *self._lps(step, state))
         if isinstance(step, Fuse):
             return State(position, self._fuse(self._instances(state), step.s))
-        fused = state.fused if state.fused is not None else self._fuse(self._instances(state), step.s)
-        if isinstance(step, Reinvert):
-            return State(position, self._reinvert(step, fused))
-        return State(position, self._nps(step, fused))
+        # Fusing replaces latents, so that no step lies behind them.
+        z, past = state.fused, state.past
+        if z is None:
+            z, past = self._fuse(self._instances(state), step.s), None
+        z, past = self._reinvert(step, z, past) if isinstance(step, Reinvert) else self._nps(step, z, past)
+        return State(position, z, past=past)
 
     def _instances(self, state: State) -> Tensor:
         if state.instances is not None:
@@ -166,19 +175,20 @@ class Sampler:
     def _timestep(self, s: int) -> int | None:
         return self.grids.sampling[s] if s < len(self.grids.sampling) else None
 
-    def _lps(self, step: Lps, state: State) -> Tensor:
-        """Eq. 1 and 2: every instance a guided DDIM step of its own, the inverted latents outside its mask."""
+    def _lps(self, step: Lps, state: State) -> tuple[Tensor, Past | None]:
+        """Eq. 1 and 2: every instance a guided step of its own, the inverted latents outside its mask.
+
+        Inside the masks nothing is replaced, so there the step before lies behind this one.
+        """
         t, to = self.grids.sampling[step.s], self.grids.before(step.s)
         z = self._instances(state)
         shared = self._unguided(state.fused, t) if state.instances is None and state.fused is not None else None
-        results = []
-        for items in self._groups():
-            part = z[items.start : items.stop]
-            epsilon = self._guided(part, t, step.s, items, step.modulated, shared)
-            moved = self.schedule.ddim(part, epsilon, t, to)
-            m = self.masks[items.start : items.stop]
-            results.append(moved * m + self.inverted[to] * (1 - m))
-        return torch.cat(results)
+        epsilon = [
+            self._guided(z[items.start : items.stop], t, step.s, items, step.modulated, shared)
+            for items in self._groups()
+        ]
+        moved, past = self.solver.step(self.schedule, z, torch.cat(epsilon), t, to, state.past)
+        return moved * self.masks + self.inverted[to] * (1 - self.masks), past
 
     def _fuse(self, z: Tensor, s: int) -> Tensor:
         """Eq. 3: each instance's latents inside its mask, the inverted ones in the background."""
@@ -188,14 +198,14 @@ class Sampler:
     def _m_background(self) -> Tensor:
         return 1 - self.masks.sum(0)
 
-    def _reinvert(self, step: Reinvert, z: Tensor) -> Tensor:
+    def _reinvert(self, step: Reinvert, z: Tensor, past: Past | None) -> tuple[Tensor, Past | None]:
         """One inversion step on the sampling grid: empty caption, guidance 1, ε at the source timestep."""
         t, up = self.grids.sampling[step.s], self.grids.sampling[step.s - 1]
         call = Call(z[None], t, ("",), (None,), inflated=step.inflated, control=step.inflated)
-        return self.schedule.ddim(z, self._epsilon(call)[0], t, up)
+        return self.solver.step(self.schedule, z, self._epsilon(call)[0], t, up, past)
 
-    def _nps(self, step: Nps, z: Tensor) -> Tensor:
-        """Eq. 4: the instances' noises on the fused latents and ñ in the background, then one DDIM step.
+    def _nps(self, step: Nps, z: Tensor, past: Past | None) -> tuple[Tensor, Past | None]:
+        """Eq. 4: the instances' noises on the fused latents and ñ in the background, then one step.
 
         The unconditional branch knows neither caption nor mask, so one pass serves all instances.
         """
@@ -206,7 +216,7 @@ class Sampler:
             part = z.expand(len(items), *z.shape)
             guided = self._guided(part, t, step.s, items, step.modulated, unguided)
             n = n + (guided * self.masks[items.start : items.stop]).sum(0)
-        return self.schedule.ddim(z, n, t, self.grids.before(step.s))
+        return self.solver.step(self.schedule, z, n, t, self.grids.before(step.s), past)
 
     def _background_noise(self, t: int) -> Tensor:
         """ñ = ε(z̃_t, c_∅, t) without e; it depends on t alone, so each is computed once."""

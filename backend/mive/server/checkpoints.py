@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from mive.base.atomic import output_errors, remove_asides, write_whole
 from mive.editing.checkpoint import Checkpoint
 from mive.method.sampling import State
+from mive.method.solvers import Past
 from mive.server.files import make_folder
 
 _MAGIC = b"MIVECKP1"
@@ -86,12 +87,14 @@ def _encode(checkpoint: Checkpoint, frames: int, identity: str) -> Iterator[byte
     state = checkpoint.state
     tensors = {"carried": checkpoint.carried}
     if state is not None:
-        tensors |= {"fused": state.fused, "instances": state.instances}
+        past = None if state.past is None else state.past.clean
+        tensors |= {"fused": state.fused, "instances": state.instances, "past": past}
     head = {
         "identity": identity,
         "frames": frames,
         "window": checkpoint.window,
         "position": None if state is None else state.position,
+        "past": None if state is None or state.past is None else state.past.t,
     }
     latents = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None})
     text = json.dumps(head).encode()
@@ -117,5 +120,6 @@ def _decode(data: bytes, identity: str) -> Stored:
         raise ValueError("another edit's checkpoint")
     latents = load(body[end:])
     position = head["position"]
-    state = None if position is None else State(position, latents.get("fused"), latents.get("instances"))
+    past = Past(latents["past"], head["past"]) if "past" in latents else None
+    state = None if position is None else State(position, latents.get("fused"), latents.get("instances"), past)
     return Stored(Checkpoint(head["window"], latents.get("carried"), state), head["frames"])
