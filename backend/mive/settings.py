@@ -40,6 +40,7 @@ CLOSEST: Final = 4.0
 CONTEXT: Final = 2.2
 CONTROL_ATTENTION: Final = "all"
 FLOW_ATTENTION: Final = "flatten"
+FRAME_ATTENTION: Final = "whole"
 FRAMING: Final = "close"
 IPR: Final = "ipr"
 LAMBDA_S: Final = "literal"
@@ -64,6 +65,7 @@ Ipr = Literal["ipr", "none", "dense_diffusion"]
 LambdaS = Literal["literal", "bounded"]
 Flow = Literal["dis", "raft", "none"]
 FlowAttention = Literal["flatten", "old_qk", "none"]
+FrameAttention = Literal["whole", "pooled"]
 ControlAttention = Literal["all", "frame"]
 ChosenPrecision = Literal["fp32", "bf16", "fp16"]
 Precision = Literal["auto", ChosenPrecision]
@@ -128,6 +130,7 @@ class ResolvedSettings(Model):
     ipr_share: Share = 0.8
     flow: Flow = "dis"
     flow_attention: FlowAttention = FLOW_ATTENTION
+    frame_attention: FrameAttention = FRAME_ATTENTION
     control_attention: ControlAttention = CONTROL_ATTENTION
     control_scale: Weight = 1.0
     seed: Seed = 0
@@ -201,6 +204,10 @@ class Settings(Model):
     )
     flow: Flow | None = Field(default=None, description="the optical flow estimator")
     flow_attention: FlowAttention | None = Field(default=None, description="the attention along flow trajectories")
+    frame_attention: FrameAttention | None = Field(
+        default=None,
+        description="what self-attention sees of other frames: all, or averages of 2 × 2 at its two finest sizes",
+    )
     control_attention: ControlAttention | None = Field(
         default=None, description="what ControlNet's self-attention sees: all frames or one"
     )

@@ -145,7 +145,7 @@ class TorchEngine:
         residuals = {}
         if call.control and conditions.hint is not None:
             hint = conditions.hint.repeat(items, 1, 1, 1)
-            with self.bundle.control_context.given(FrameInputs(frames=inputs.frames)):
+            with self.bundle.control_context.given(FrameInputs(frames=inputs.frames, pooled=inputs.pooled)):
                 down, mid = self.bundle.controlnet(z, t, text, hint, self.control_scale, return_dict=False)
             residuals = {
                 "down_block_additional_residuals": down,
@@ -167,6 +167,7 @@ class TorchEngine:
             roles=roles,
             trajectories=conditions.trajectories,
             flow_attention=conditions.flow_attention,
+            pooled=conditions.pooled,
         )
         return inputs.to(self.device)
 

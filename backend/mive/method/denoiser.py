@@ -24,12 +24,14 @@ class Conditions:
         masks: bool [M, N, h, w] at the latent and every attention size.
         trajectories: int64 [N·h·w, N] at the attention sizes with flow-guided attention.
         flow_attention: which queries and keys that attention uses.
+        pooled: attention sizes at which other frames are seen as averages of 2 × 2 tokens.
     """
 
     hint: Tensor | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
     flow_attention: FlowAttention = FLOW_ATTENTION
+    pooled: frozenset[Size] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class FrameInputs:
         trajectories: int64 [N·h·w, N] by (h, w), the attention sizes with flow-guided
             attention: FLATTEN's is the finest one only.
         flow_attention: "flatten" attends with Q = K = V = h, "old_qk" with the projected q, k.
+        pooled: attention sizes at which other frames are seen as averages of 2 × 2 tokens.
     """
 
     frames: int = 1
@@ -42,6 +43,7 @@ class FrameInputs:
     roles: TokenRoles | None = None
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
     flow_attention: FlowAttention = FLOW_ATTENTION
+    pooled: frozenset[Size] = frozenset()
 
     def to(self, device: torch.device) -> FrameInputs:
         """The same inputs with their tensors on ``device``: move them once, not in every layer."""

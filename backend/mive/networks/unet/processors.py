@@ -11,6 +11,7 @@ from torch import Tensor
 from mive.attention.flow import flow_attention
 from mive.attention.kernels import kernels_for
 from mive.attention.modulation import CrossAttention, Modulation
+from mive.attention.pooled import pooled_attention
 from mive.attention.roles import TokenRoles
 from mive.attention.tiles import MAX_KEYS
 from mive.errors import EngineError
@@ -37,7 +38,10 @@ class SelfAttentionProcessor:
         """hidden_states [B·N, n, C] to the same shape."""
         frames = self.context.inputs.frames if self.mode == "all" else 1
         q, k, v = (_heads(project(hidden_states), attn.heads, frames) for project in (attn.to_q, attn.to_k, attn.to_v))
-        h = F.scaled_dot_product_attention(q, k, v)
+        if frames > 1 and self.context.size in self.context.inputs.pooled:
+            h = pooled_attention(q, k, v, frames, self.context.size)
+        else:
+            h = F.scaled_dot_product_attention(q, k, v)
         if self.guided:
             h = self._modulate(q, k, v, h)
             h = self._flow(q, k, h)
