@@ -135,7 +135,7 @@ class PlainEditor(Editor):
         inputs = FrameInputs(
             frames=len(z),
             modulation=strength,
-            modulated=torch.tensor([strength is not None]),
+            modulated=[strength is not None],
             masks=select_masks(conditions.masks, (instance,)),
             roles=self.engine.embed((caption,))[1],
             trajectories=conditions.trajectories,

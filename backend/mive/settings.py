@@ -39,13 +39,16 @@ PAPER_GUIDANCE: Final = PRESETS["paper"]["guidance"]
 CLOSEST: Final = 4.0
 CONTEXT: Final = 2.2
 CONTROL_ATTENTION: Final = "all"
+CONTROL_CAPTION: Final = "own"
 FLOW_ATTENTION: Final = "flatten"
 FRAME_ATTENTION: Final = "whole"
 FRAMING: Final = "close"
 IPR: Final = "ipr"
 LAMBDA_S: Final = "literal"
+LPS_UNGUIDED: Final = "each"
 MASK_CELLS: Final = "touched"
 MATTE_FIT: Final = "exact"
+NPS_PASSES: Final = "each"
 SOLVER: Final = "ddim"
 WINDOW: Final = 16
 OVERLAP: Final = 4
@@ -65,6 +68,9 @@ Ipr = Literal["ipr", "none", "dense_diffusion"]
 LambdaS = Literal["literal", "bounded"]
 Flow = Literal["dis", "raft", "none"]
 FlowAttention = Literal["flatten", "old_qk", "none"]
+NpsPasses = Literal["each", "joint"]
+LpsUnguided = Literal["each", "pasted"]
+ControlCaption = Literal["own", "empty"]
 FrameAttention = Literal["whole", "pooled"]
 ControlAttention = Literal["all", "frame"]
 ChosenPrecision = Literal["fp32", "bf16", "fp16"]
@@ -123,6 +129,8 @@ class ResolvedSettings(Model):
     close_guidance: Weight | None = None
     plan: PlanName = USUAL_PLAN
     solver: SolverName = SOLVER
+    nps_passes: NpsPasses = NPS_PASSES
+    lps_unguided: LpsUnguided = LPS_UNGUIDED
     ipr: Ipr = IPR
     lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
     lambda_r: Share = 0.6
@@ -132,6 +140,7 @@ class ResolvedSettings(Model):
     flow_attention: FlowAttention = FLOW_ATTENTION
     frame_attention: FrameAttention = FRAME_ATTENTION
     control_attention: ControlAttention = CONTROL_ATTENTION
+    control_caption: ControlCaption = CONTROL_CAPTION
     control_scale: Weight = 1.0
     seed: Seed = 0
     variation: Share = 0.0
@@ -156,6 +165,7 @@ class ResolvedSettings(Model):
     def _consistent(self) -> Self:
         _check_grids(self.solver, self.steps, self.inversion_steps)
         check_windows(self.window, self.overlap)
+        _check_passes(self.nps_passes, self.ipr)
         return self
 
     def guidance_of(self, own: float | None = None) -> float:
@@ -186,6 +196,14 @@ class Settings(Model):
     solver: SolverName | None = Field(
         default=None, description="how steps are taken: DDIM, or DPM-Solver++ (2M), which needs fewer"
     )
+    nps_passes: NpsPasses | None = Field(
+        default=None,
+        description="NPS with caption: a pass for each instance, or one where each pixel hears its own instance's",
+    )
+    lps_unguided: LpsUnguided | None = Field(
+        default=None,
+        description="LPS without caption: a pass for each instance, or one on all of them pasted into one frame",
+    )
     ipr: Ipr | None = Field(default=None, description="how cross-attention is steered into the mattes")
     lambda_: Weight | None = Field(
         default=None,
@@ -210,6 +228,10 @@ class Settings(Model):
     )
     control_attention: ControlAttention | None = Field(
         default=None, description="what ControlNet's self-attention sees: all frames or one"
+    )
+    control_caption: ControlCaption | None = Field(
+        default=None,
+        description="what ControlNet hears: captions, or the empty one, once for all passes on the same latents",
     )
     control_scale: Weight | None = Field(default=None, description="the weight of ControlNet")
     seed: Seed | None = Field(default=None, description="the seed of the noise that variation brings in")
@@ -261,6 +283,7 @@ class Settings(Model):
         _check_grids(self._solver(), *self._step_counts())
         if self.window is not None and self.overlap is not None:
             check_windows(self.window, self.overlap)
+        _check_passes(self.nps_passes, self.ipr)
         return self
 
     def resolved(self, defaults: Mapping[str, object]) -> ResolvedSettings:
@@ -269,7 +292,8 @@ class Settings(Model):
         The order is: what is set here, the preset, ``defaults``, MIVE's own. Three fields follow
         others where only those are set: the inversion takes about twice the ``steps``, an
         overlap that is not set here is at most half the ``window``, and a guidance that the bundle
-        does not say is the guidance of close views too.
+        does not say is the guidance of close views too. Where ``ipr`` steers self-attention, NPS has
+        a pass for each instance, whatever the preset says.
 
         Args:
             defaults: the bundle's default settings, under the names that JSON uses.
@@ -290,6 +314,8 @@ class Settings(Model):
             "steps": steps,
             "inversion_steps": inversion_steps,
         }
+        if self.nps_passes is None and values.get("ipr") == "dense_diffusion":
+            values["nps_passes"] = "each"
         if self.overlap is None:
             window = self.window or bundle.window or WINDOW
             overlap = OVERLAP if bundle.overlap is None else bundle.overlap
@@ -361,6 +387,17 @@ def _check_grids(solver: SolverName, steps: int, inversion_steps: int) -> None:
             expected=f"with {steps} steps, one of {', '.join(fits)}",
             fix=f"Use {_inversion_for(solver, steps)} inversion steps, or leave them out",
             at=["inversion_steps"],
+        )
+
+
+def _check_passes(nps_passes: NpsPasses | None, ipr: Ipr | None) -> None:
+    """Refuses one pass for all instances where self-attention is steered by one at a time."""
+    if (nps_passes, ipr) == ("joint", "dense_diffusion"):
+        reject(
+            "dense_diffusion steers self-attention by one instance, and joint NPS passes are of all of them",
+            expected='ipr "ipr" or "none" with joint passes',
+            fix='Set nps_passes to "each"',
+            at=["nps_passes"],
         )
 
 

@@ -218,7 +218,7 @@ def test_inside_the_masks_the_step_before_lies_behind_lps_too() -> None:
     noise = run.inverted[run.grids.sampling[0]]
     z, past = noise.expand(2, *noise.shape), None
     for s, t in enumerate(run.grids.sampling):
-        epsilon = run._guided(z, t, s, range(2), False, None)
+        epsilon = run._guided(z, t, Lps(s, False), range(2), [object()] * 2, None)
         z, past = FEWER.step(run.schedule, z, epsilon, t, run.grids.before(s), past)
     *_, last = run.run(tuple(Lps(s, False) for s in range(10)))
     assert last.instances is not None

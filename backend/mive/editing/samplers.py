@@ -13,7 +13,7 @@ from mive.attention.dense_diffusion import STEP_SHARE, DenseDiffusion
 from mive.attention.ipr import IprStrength, ipr_strength
 from mive.engines.engine import Engine
 from mive.method.denoiser import Conditions
-from mive.method.sampling import Edits, Sampler, Steering
+from mive.method.sampling import Edits, Sampler, Savings, Steering
 from mive.method.schedule import Grids
 from mive.method.solvers import SOLVERS
 from mive.networks.unet.inflation import attention_sizes
@@ -87,8 +87,11 @@ def make_sampler(
     if settings.frame_attention == "pooled":
         size = (z_0.shape[-2], z_0.shape[-1])
         conditions = replace(conditions, pooled=frozenset(attention_sizes(engine.bundle.unet, size)[:POOLED_SIZES]))
+    savings = Savings(joint=settings.nps_passes == "joint", pasted=settings.lps_unguided == "pasted")
     solver = SOLVERS[settings.solver]
-    return Sampler(engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0}, solver=solver)
+    return Sampler(
+        engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0}, solver=solver, savings=savings
+    )
 
 
 def first_latents(request: EditRequest, settings: ResolvedSettings, noisiest: Tensor, masks: Tensor) -> Tensor | None:
