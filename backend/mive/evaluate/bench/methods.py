@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mive.base.validation import did_you_mean
 from mive.errors import RequestError
-from mive.settings import Settings
+from mive.settings import PRESETS, Settings
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Method:
             RequestError: the two do not go together.
         """
         return Settings(**{**base.model_dump(exclude_none=True), **self.changes})
+
+
+def _of_fast(*names: str) -> Mapping[str, Any]:
+    """Some of what the preset "fast" is made of."""
+    return {name: PRESETS["fast"][name] for name in names}
 
 
 METHODS: Final = (
@@ -68,6 +73,12 @@ METHODS: Final = (
     Method("lambda_r_1.0", "λ_r = 1", ("9b",), {"lambda_r": 1.0}),
     Method("ipr_share_0.6", "IPR in the first 60 %", ("9c",), {"ipr_share": 0.6}),
     Method("ipr_share_1.0", "IPR in all steps", ("9c",), {"ipr_share": 1.0}),
+    Method("solver", "DPM-Solver++ (2M), ten steps", (), _of_fast("steps", "inversion_steps", "solver")),
+    Method("pooled", "other frames pooled", (), _of_fast("frame_attention")),
+    Method("joint", "NPS in one conditional pass", (), _of_fast("nps_passes")),
+    Method("pasted", "LPS with one unconditional pass", (), _of_fast("lps_unguided")),
+    Method("control", "ControlNet without words, by frame", (), _of_fast("control_caption", "control_attention")),
+    Method("fast", "all of these savings", (), PRESETS["fast"]),
 )  # fmt: skip
 
 TABLES: Final = tuple(f"table{name}" for name in ("2", "3", "7", "8", "9"))
