@@ -28,12 +28,15 @@ class Method:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, base: Settings) -> Settings:
-        """A run's settings as this method has them.
+        """A run's settings as this method has them; what neither says is as in the paper.
 
         Raises:
             RequestError: the two do not go together.
         """
-        return Settings(**{**base.model_dump(exclude_none=True), **self.changes})
+        return Settings(**{**_AS_PAPER, **base.model_dump(exclude_none=True), **self.changes})
+
+
+_AS_PAPER: Final[Mapping[str, Any]] = {name: PRESETS["paper"][name] for name in ("framing", "detail", "grain")}
 
 
 def _of_fast(*names: str) -> Mapping[str, Any]:
@@ -42,6 +45,7 @@ def _of_fast(*names: str) -> Mapping[str, Any]:
 
 
 METHODS: Final = (
+    Method("close", "MIVE in views", (), {"framing": "close", "detail": 1.0, "grain": 1.0}),
     Method("full", "MIVE, full method", ("2", "3", "7", "8d", "8e", "8f", "9a", "9b", "9c")),
     Method("global_caption", "global caption (FLATTEN)", ("2",),
            {"caption_mode": "global", "plan": "nps_only", "ipr": "none"}),
