@@ -14,6 +14,7 @@ from mive.base.samples import IN_MEMORY
 from mive.manifest import BundleRecord, Manifest
 from mive.media import ClipInfo, Depth
 from mive.request import EditRequest, FrameRange, Instance
+from mive.server.clocks import Clocks
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 
@@ -32,6 +33,11 @@ class FakeClock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+def clocks_of(steady: FakeClock, wall: FakeClock | None = None, boot: str = "this boot") -> Clocks:
+    """Both kinds of time by one clock, or each by its own."""
+    return Clocks(wall or steady, steady, lambda: boot)
 
 
 @dataclass

@@ -34,7 +34,9 @@ class Place:
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         self.folder = folder
         self.clock = clock
-        self.uploads = Uploads(folder / "uploads", upload_bytes=1 << 30, owner_bytes=0, keep_seconds=60, clock=clock)
+        self.uploads = Uploads(
+            folder / "uploads", upload_bytes=1 << 30, owner_bytes=0, keep_seconds=60, clock=clock, steady=clock
+        )
         self.regions = Regions(folder / "regions", limit_bytes=1 << 28, owner_regions=9)
         self.inputs = self.server()
 

@@ -110,7 +110,7 @@ def test_what_jobs_did_is_counted_once(
         clock.seconds += 50
     worker.store.submit(asked())
     worker.step()
-    worker.store.forget(clock.seconds - 1)
+    worker.store.forget(clock.seconds, keep_seconds=1)
     assert value(scrape(), 'mive_jobs_ended_total{outcome="done"}') == 3
 
 

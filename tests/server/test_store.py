@@ -29,7 +29,7 @@ def window_finished(window: int) -> job_pb2.JobEvent:
 
 
 def test_a_job_is_kept_as_it_was_asked(store: JobStore, asked: Asked, clock: FakeClock) -> None:
-    job, new = store.submit(asked(priority="interactive", deadline=clock() + 60))
+    job, new = store.submit(asked(priority="interactive", patience=60.0))
     assert new
     assert job == store.get(ANNA, job.id)
     assert (job.state, job.priority, job.deadline, job.attempts) == ("queued", "interactive", clock() + 60, 0)

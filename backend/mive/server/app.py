@@ -9,7 +9,6 @@ import logging
 import os
 import platform
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -19,14 +18,16 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mive import __version__
-from mive.errors import MiveError, RequestError
+from mive.errors import RequestError
 from mive.manifest import package_versions
 from mive.plans import PLAN_NAMES
 from mive.server.auth import AuthInterceptor
 from mive.server.call_metrics import MetricsInterceptor
 from mive.server.config import MESSAGE_BYTES, ServerConfig, check_safe, limits_message
 from mive.server.files import make_folder
+from mive.server.house import House
 from mive.server.inputs import Inputs
+from mive.server.loops import going_on
 from mive.server.metrics import Metrics, serve_metrics
 from mive.server.options import Folders, WorkerOptions
 from mive.server.raw_inputs import InputLimits
@@ -86,6 +87,7 @@ class Parts:
     config: ServerConfig
     folders: Folders
     store: JobStore
+    house: House
     results: Results
     regions: Regions
     inputs: Inputs
@@ -104,7 +106,8 @@ class Parts:
             MiveError: the data folder or the configuration cannot be used.
         """
         limits, folders = config.limits, Folders(data=config.data)
-        store = JobStore(folders.jobs, limits.queue_jobs, limits.token_jobs or None)
+        store = JobStore(folders.jobs, limits.queue_jobs, limits.token_jobs or None, check=True)
+        house = House(store.database)
         workers = make_workers(store, worker_options(config))
         results = Results(folders.results, limits.results_bytes)
         regions = Regions(
@@ -117,11 +120,12 @@ class Parts:
             upload_bytes=limits.upload_bytes,
             owner_bytes=limits.token_upload_bytes,
             keep_seconds=config.keep.uploads_seconds,
+            clock=house.now,
         )
         input_limits = InputLimits(
             FrameLimits(limits.frame_side, limits.frame_bytes), limits.job_frames, limits.token_upload_bytes
         )
-        inputs = Inputs(folders.inputs, uploads, regions, roots=config.path_roots, limits=input_limits)
+        inputs = Inputs(folders.inputs, uploads, regions, roots=config.path_roots, limits=input_limits, clock=house.now)
         checks = health.aio.HealthServicer()
         readiness, pulse = Readiness(workers, checks), Pulse(store.database)
         roots = Roots(config.path_roots, closed=config.data)
@@ -135,7 +139,7 @@ class Parts:
             transfers=TransferCalls(uploads, regions, metrics.upload_bytes.inc),
         )
         return cls(
-            config, folders, store, results, regions, inputs, workers, metrics, readiness, checks, pulse, service
+            config, folders, store, house, results, regions, inputs, workers, metrics, readiness, checks, pulse, service
         )
 
 
@@ -193,7 +197,7 @@ async def _running(parts: Parts) -> AsyncIterator[str]:
         if config.metrics_address is not None:
             scraped = serve_metrics(config.metrics_address, parts.metrics.registry)
         await asyncio.to_thread(parts.workers.start)
-        for job in (parts.readiness.run(), parts.pulse.run(), _keep_house(parts)):
+        for job in (parts.readiness.run(parts.pulse), parts.pulse.run(), _keep_house(parts)):
             tasks.append(asyncio.create_task(job))
         yield address
     finally:
@@ -235,21 +239,22 @@ async def _stopped() -> None:
 
 async def _keep_house(parts: Parts) -> None:
     while True:
-        try:
+        with going_on("what is no longer needed could not be removed"):
             await asyncio.to_thread(keep_house, parts)
-        except (MiveError, OSError) as error:
-            log.error("what is no longer needed could not be removed: %s", error)
         await asyncio.sleep(KEEPING_SECONDS)
 
 
 def keep_house(parts: Parts) -> None:
     """Remove uploads, inputs, jobs and results that nobody needs any longer."""
-    keep = parts.config.keep
-    parts.service.transfers.uploads.sweep()
-    needed = [path for request in parts.store.unfinished() for path in request.sources().values()]
-    parts.inputs.sweep(needed, keep.uploads_seconds)
-    for job in parts.store.forget(time.time() - keep.jobs_days * 86400):
-        parts.results.remove(job)
+    keep, now = parts.config.keep, parts.house.advance()
+    with going_on("old uploads could not be removed"):
+        parts.service.transfers.uploads.sweep()
+    with going_on("old inputs could not be removed"):
+        needed = [path for request in parts.store.unfinished() for path in request.sources().values()]
+        parts.inputs.sweep(needed, keep.uploads_seconds)
+    for job in parts.store.forget(now, keep.jobs_days * 86400):
+        with going_on("a job's frames could not be removed"):
+            parts.results.remove(job)
     parts.results.prune()
 
 

@@ -20,10 +20,10 @@ import re
 import secrets
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from google.protobuf.message import Message
 
@@ -31,9 +31,10 @@ from mive.base.atomic import ASIDE, folder_aside, keep_aside, output_errors, rem
 from mive.errors import RequestError
 from mive.media.hashing import hashed
 from mive.media.raw import HEADER, write_raw
-from mive.server.database import Clock
+from mive.server.clocks import Clock
 from mive.server.file_names import check_names
 from mive.server.files import OWNER, make_folder, owner_folder
+from mive.server.loops import going_on
 from mive.server.quota import Claim, Quota
 from mive.server.raw_inputs import InputLimits, RawInput, RawInputs
 from mive.server.regions import Regions
@@ -41,6 +42,8 @@ from mive.server.roots import Roots
 from mive.server.uploads import Uploads
 from mive.v1 import media_pb2
 from mive.wire.request import NameSource, Source
+
+_KEY: Final = re.compile("[0-9a-f]{64}")
 
 Fill = Callable[[Path, Claim], str | None]
 """Fills a folder; returns its key where only the content tells."""
@@ -55,7 +58,7 @@ class Inputs:
         uploads, regions: where the bytes come from.
         roots: folders below which clients may name paths; none turns paths off, ``/`` allows all.
         limits: what a request may bring along.
-        clock: seconds since the epoch.
+        clock: what is kept is kept by, see `mive.server.house`.
 
     Raises:
         OutputError: the folder cannot be made.
@@ -69,7 +72,7 @@ class Inputs:
         *,
         roots: Iterable[Path] | None,
         limits: InputLimits,
-        clock: Clock = time.time,
+        clock: Clock,
     ) -> None:
         make_folder(folder, "the inputs' folder")
         self._folder = folder.resolve()
@@ -79,7 +82,8 @@ class Inputs:
         self._raw = RawInputs(uploads, regions, limits)
         self._roots = Roots(roots, closed=self._folder.parent)
         self._limits = limits
-        self._quota = Quota(limits.owner_bytes, self._measure, "the inputs of jobs")
+        fix = "Send less, or wait until earlier ones are no longer needed and kept"
+        self._quota = Quota(limits.owner_bytes, self._measure, "the inputs of jobs", fix)
         self._clock = clock
         self._lock = threading.Lock()
         self._staged_path = _pattern(self._folder)
@@ -108,10 +112,10 @@ class Inputs:
         """
         needed = {found.group(0).rstrip("/") for path in in_use if (found := self._staged_path.match(path))}
         before, count = self._clock() - keep_seconds, 0
-        for folder in [place for owner in self._folder.iterdir() for place in owner.iterdir()]:
-            if str(folder) in needed or folder.name.startswith("."):
+        for folder in self._folder.glob("*/*/"):
+            if str(folder) in needed or not _KEY.fullmatch(folder.name) or not re.fullmatch(OWNER, folder.parent.name):
                 continue
-            with self._lock, contextlib.suppress(FileNotFoundError):
+            with going_on("an old input could not be removed"), self._lock, contextlib.suppress(FileNotFoundError):
                 if folder.stat().st_mtime < before:
                     self._remove(folder)
                     count += 1

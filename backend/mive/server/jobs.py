@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from mive.base.jobs import FINISHED, PRIORITIES, USUAL_PRIORITY, JobState, Priority
+from mive.base.jobs import FINISHED, USUAL_PRIORITY, JobState, Priority
 from mive.request import EditRequest, FrameRange
 from mive.server.errors import StoreError
-from mive.v1 import job_pb2
+from mive.server.rows import Columns
+from mive.v1 import job_pb2, media_pb2
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Submission:
         request: what to do.
         priority: interactive jobs come before all batch jobs.
         key: idempotency key; the same key of the same owner names the same job.
-        deadline: when it must have started, in seconds since the epoch.
+        patience: seconds within which it must have started.
         handles: frames besides the request's.
         preview_every: steps between two previews; 0 means none.
         watched: it is cancelled when the stream that submitted it ends.
@@ -41,7 +42,7 @@ class Submission:
     request: EditRequest
     priority: Priority = USUAL_PRIORITY
     key: str | None = None
-    deadline: float | None = None
+    patience: float | None = None
     handles: Handles = Handles()
     preview_every: int = 0
     watched: bool = False
@@ -52,6 +53,8 @@ class Job:
     """A job as it stands. Times are seconds since the epoch.
 
     Attributes:
+        request: what to do; None where another version of MIVE wrote what this one cannot read.
+        deadline: when it must have started, for people; ``patience`` is what was asked for, in seconds.
         started: when it first started; deadlines only count before that.
         ended: when it was done, failed or cancelled.
         attempts: how often it was started.
@@ -63,13 +66,15 @@ class Job:
         last_event: sequence number of its latest event.
         error: `MiveError.to_dict` of why it failed.
         manifest: JSON of its manifest, once done.
+        fault: what of it cannot be read; such a job is never edited.
     """
 
     id: str
     owner: str
-    request: EditRequest
+    request: EditRequest | None
     priority: Priority
     state: JobState
+    patience: float | None
     deadline: float | None
     created: float
     updated: float
@@ -86,6 +91,7 @@ class Job:
     last_event: int
     error: dict[str, str | None] | None
     manifest: str | None
+    fault: str = ""
 
     @property
     def finished(self) -> bool:
@@ -94,29 +100,50 @@ class Job:
 
 
 def read_job(row: sqlite3.Row) -> Job:
-    """A row of the table ``jobs``."""
+    """A row of the table ``jobs``, as far as this version can read it; see `Job.fault`."""
+    columns = Columns(row)
+    first, last = columns.number("first"), columns.number("last")
     return Job(
-        id=row["id"],
-        owner=row["owner"],
-        request=EditRequest.from_json(row["request"]),
-        priority=PRIORITIES[row["priority"]],
-        state=row["state"],
-        deadline=row["deadline"],
-        created=row["created"],
-        updated=row["updated"],
-        started=row["started"],
-        ended=row["ended"],
-        attempts=row["attempts"],
+        id=columns.text("id") or "",
+        owner=columns.text("owner") or "",
+        request=columns.request("request"),
+        priority=columns.priority("priority"),
+        state=columns.state("state"),
+        patience=columns.seconds("patience"),
+        deadline=columns.seconds("deadline"),
+        created=columns.seconds("created") or 0.0,
+        updated=columns.seconds("updated") or 0.0,
+        started=columns.seconds("started"),
+        ended=columns.seconds("ended"),
+        attempts=columns.number("attempts") or 0,
         cancelling=row["cancelling"] is not None,
-        window=row["window"],
-        handles=Handles(row["before"], row["after"]),
-        preview_every=row["preview_every"],
+        window=columns.number("window"),
+        handles=Handles(columns.number("before") or 0, columns.number("after") or 0),
+        preview_every=columns.number("preview_every") or 0,
         watched=bool(row["watched"]),
-        clip=row["clip"],
-        frames=None if row["first"] is None else FrameRange(row["first"], row["last"]),
-        last_event=row["last_event"],
-        error=None if row["error"] is None else json.loads(row["error"]),
-        manifest=row["manifest"],
+        clip=columns.data("clip"),
+        frames=None if first is None or last is None else columns.frames(first, last),
+        last_event=columns.number("last_event") or 0,
+        error=columns.error("error"),
+        manifest=columns.text("manifest"),
+        fault=", ".join(columns.faults),
+    )
+
+
+def read_clip(job: Job) -> media_pb2.ClipInfo | None:
+    """The job's clip, once it was opened; None also where another version of MIVE wrote it."""
+    if job.clip is not None:
+        with contextlib.suppress(DecodeError):
+            return media_pb2.ClipInfo.FromString(job.clip)
+    return None
+
+
+def unreadable(fault: str) -> StoreError:
+    """Why a job fails that another version of MIVE stored."""
+    return StoreError(
+        f"this job was stored by another version of MIVE, and this one cannot read its {fault}",
+        expected="jobs of this version, or of one before it",
+        fix="Submit it again",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -61,7 +62,7 @@ class JobResults:
 
     def indices(self) -> list[int]:
         """The frames that can be read, ascending."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.npy") if path.stem.isdigit())
+        return sorted(int(path.stem) for path in self.folder.glob("*.npy") if re.fullmatch("[0-9]{8,10}", path.stem))
 
     def hash(self, frames: FrameRange) -> str:
         """SHA-256 (hex) over the pixels of all frames, the manifest's ``frames_hash``.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 import uuid
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +10,9 @@ from pathlib import Path
 
 from mive.base.jobs import PRIORITIES, JobState
 from mive.request import EditRequest
-from mive.server.database import Clock, Database
+from mive.server.clocks import CLOCKS, Clocks
+from mive.server.database import Database
+from mive.server.differences import differences
 from mive.server.errors import JobNotFound, KeyReused, QueueFull
 from mive.server.events import add_event, end_job, queued
 from mive.server.jobs import Job, Submission, read_event, read_job
@@ -31,16 +32,22 @@ class JobStore:
         path: of the database.
         queue_limit: jobs that may wait, of all owners.
         owner_limit: jobs that may wait or run, of one owner; None is no limit.
-        clock: seconds since the epoch.
+        check: as for `Database`.
 
     Raises:
         StoreError, OutputError: as `Database`.
     """
 
     def __init__(
-        self, path: Path, queue_limit: int = 64, owner_limit: int | None = None, clock: Clock = time.time
+        self,
+        path: Path,
+        queue_limit: int = 64,
+        owner_limit: int | None = None,
+        clocks: Clocks = CLOCKS,
+        *,
+        check: bool = False,
     ) -> None:
-        self.database = Database(path, clock)
+        self.database = Database(path, clocks, check=check)
         self.leases = Leases(self.database)
         self.queue_limit = queue_limit
         self.owner_limit = owner_limit
@@ -67,13 +74,17 @@ class JobStore:
             if known is not None:
                 return known, False
             self._check_room(asked.owner)
+            clocks, patience = self.database.clocks, asked.patience
             row = {
                 "id": job,
                 "owner": asked.owner,
                 "request": asked.request.to_json(),
                 "priority": PRIORITIES.index(asked.priority),
                 "key": asked.key,
-                "deadline": asked.deadline,
+                "patience": patience,
+                "deadline": None if patience is None else now + patience,
+                "due": None if patience is None else clocks.steady() + patience,
+                "boot": clocks.boot(),
                 "before": asked.handles.before,
                 "after": asked.handles.after,
                 "preview_every": asked.preview_every,
@@ -149,8 +160,8 @@ class JobStore:
 
     def unfinished(self) -> list[EditRequest]:
         """The requests of all jobs that wait or run, whose inputs are still needed."""
-        rows = self.database.read("SELECT request FROM jobs WHERE state IN ('queued', 'running')")
-        return [EditRequest.from_json(row[0]) for row in rows]
+        rows = self.database.read("SELECT * FROM jobs WHERE state IN ('queued', 'running')")
+        return [job.request for job in map(read_job, rows) if job.request is not None]
 
     def cancel_watched(self, reason: str) -> None:
         """Cancel the jobs whose watchers the last process of the server took with it.
@@ -162,19 +173,24 @@ class JobStore:
         for row in self.database.read(sql):
             self.cancel(row["owner"], row["id"], reason)
 
-    def forget(self, ended_before: float) -> list[str]:
-        """Delete the rows of jobs that ended before that time, in seconds since the epoch, and return their ids.
+    def forget(self, now: float, keep_seconds: float) -> list[str]:
+        """Delete the rows of jobs that have ended and been kept for so long, and return their ids.
+
+        Args:
+            now: by the house's own time, from which on a job is kept that is seen to have ended.
 
         Raises:
             OutputError: the store cannot be written.
         """
-        sql = "SELECT id FROM jobs WHERE ended < ?"
-        if not self.database.read(sql, ended_before):
+        ended = "state IN ('done', 'failed', 'cancelled') AND unneeded IS NULL"
+        gone = "unneeded < ?"
+        if not self.database.read(f"SELECT 1 FROM jobs WHERE ({ended}) OR {gone} LIMIT 1", now - keep_seconds):
             return []
         with self.database.transaction() as write:
-            gone = [row[0] for row in write.execute(sql, (ended_before,)).fetchall()]
-            write.execute("DELETE FROM jobs WHERE ended < ?", (ended_before,))
-        return gone
+            write.execute(f"UPDATE jobs SET unneeded = ? WHERE {ended}", (now,))
+            old = [row[0] for row in write.execute(f"SELECT id FROM jobs WHERE {gone}", (now - keep_seconds,))]
+            write.execute(f"DELETE FROM jobs WHERE {gone}", (now - keep_seconds,))
+        return old
 
     def cancel(self, owner: str, job: str, reason: str = "Its user cancelled it") -> Job:
         """Stop a job: one that waits at once, one that runs at its next step, a finished one not at all.
@@ -217,8 +233,8 @@ class JobStore:
         if not rows:
             return None
         job = read_job(rows[0])
-        if (job.request, job.handles) != (asked.request, asked.handles):
-            raise KeyReused
+        if differing := differences(job, asked):
+            raise KeyReused(differing)
         return job
 
     def _check_room(self, owner: str) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mive.base.progress import Progress
-from mive.errors import Cancelled, MediaError, OutputError
+from mive.errors import Cancelled, MediaError, MiveError, OutputError
 from mive.manifest import Manifest
 from mive.media import ClipInfo
 from mive.request import FrameRange
@@ -68,6 +68,7 @@ class Watch:
 
     def task(self, window: int | None, checkpoints: Path, results: Results) -> Task:
         """The job for its renderer."""
+        assert self._job.request is not None, "nobody is given a job that cannot be read"
         return Task(
             owner=self._job.owner,
             request=self._job.request,
@@ -134,7 +135,12 @@ class Watch:
 
     def _adopt(self, results: Results, key: str) -> Manifest | None:
         text = results.adopt(self._job.id, key)
-        return None if text is None else Manifest.from_json(text)
+        try:
+            return None if text is None else Manifest.from_json(text)
+        except MiveError:
+            # Another version wrote it.
+            results.of(self._job.id).clear()
+            return None
 
     def _preview(self, instance: int, frame: int, image: Image, done: int, total: int) -> None:
         layout = media_pb2.FrameFormat(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
+from mive.server.bell import Listener
 from mive.server.image_limits import check_images, limit_images
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
@@ -25,8 +26,8 @@ from mive.server.watch import Drained, Watch, heartbeat
 from mive.v1 import job_pb2
 from mive.wire.request import range_to_message
 
-POLL_SECONDS = 0.05
-"""How often an idle worker looks for a job."""
+LOOK_SECONDS = 1.0
+"""How often an idle worker looks for a job that nobody rang for: one whose worker was lost."""
 
 TROUBLED_SECONDS = 1.0
 """How long it waits besides while the job store cannot be written."""
@@ -51,25 +52,30 @@ class Worker:
         self.renderer = renderer
         self.results = Results(options.results, options.results_limit)
         self._drained_at: float | None = None
+        self._listener: Listener | None = None
 
     def drain(self, seconds: float) -> None:
         """Take no more jobs; the running one ends, or is at a checkpoint after ``seconds`` and one step.
 
-        It only sets a number, so that a signal handler may call it.
+        It only sets a number and wakes the worker, so that a signal handler may call it.
         """
         self._drained_at = time.monotonic() + seconds
+        if self._listener is not None:
+            self._listener.ring()
 
     def run(self) -> None:
         """Edit jobs until drained."""
-        while self._drained_at is None:
-            try:
-                worked = self.step()
-            except OutputError as error:
-                log.error("%s", error)
-                time.sleep(TROUBLED_SECONDS)
-                worked = False
-            if not worked:
-                time.sleep(POLL_SECONDS)
+        with Listener(self.store.database.bell.folder) as self._listener:
+            while self._drained_at is None:
+                try:
+                    worked = self.step()
+                except OutputError as error:
+                    log.error("%s", error)
+                    time.sleep(TROUBLED_SECONDS)
+                    worked = False
+                if not worked and self._drained_at is None:
+                    self._listener.wait(LOOK_SECONDS)
+        self._listener = None
 
     def step(self) -> bool:
         """Edit the next job, if there is one.
@@ -100,6 +106,7 @@ class Worker:
                 leases.release(job.id, self.name)
         except Cancelled as error:
             reason = error.what
+            log.info("cancelled")
             self._end(job, lambda: leases.cancelled(job.id, self.name, reason))
         except MiveError as error:
             self._fail(job, error)
@@ -113,11 +120,12 @@ class Worker:
             self.store.leases, job, self.name, self._out_of_time, self.options.most_frames, self.options.longest_side
         )
         checkpoints, results = self.options.checkpoints / job.id, self.results
-        check_images(job.request, self.options.longest_side)
+        task = watch.task(job.window, checkpoints, results)
+        check_images(task.request, self.options.longest_side)
         try:
-            return self.renderer.render(watch.task(job.window, checkpoints, results))
+            return self.renderer.render(task)
         except OutOfMemory:
-            half = None if job.window is not None else self.renderer.half_window(job.request)
+            half = None if job.window is not None else self.renderer.half_window(task.request)
             if half is None:
                 raise
         # Here the error, and with it all that its frames held, is gone.

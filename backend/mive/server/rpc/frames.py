@@ -13,7 +13,7 @@ from mive.errors import RequestError
 from mive.media.info import Pixels
 from mive.request import FrameRange
 from mive.server.errors import NotThereYet, ResultsGone
-from mive.server.jobs import Job
+from mive.server.jobs import Job, read_clip, unreadable
 from mive.server.regions import Regions
 from mive.server.results import Results
 from mive.server.rpc.pulse import Pulse
@@ -128,8 +128,10 @@ class FrameCalls:
 
 def _layout(job: Job, asked: mive_pb2.FetchFramesRequest) -> FrameFormat:
     """How the job's frames are to lie in memory."""
-    assert job.clip is not None, "a job with frames knows its clip"
-    clip = clip_from_message(media_pb2.ClipInfo.FromString(job.clip))
+    stored = read_clip(job)
+    if stored is None:
+        raise unreadable("clip")
+    clip = clip_from_message(stored)
     pixel_format = IN_MEMORY[clip.depth].name
     if asked.pixel_format:
         pixel_format = pixel_format_from_message(asked.pixel_format, "fetch")

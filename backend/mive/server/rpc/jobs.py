@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import stat
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +135,7 @@ class JobCalls:
             request=request,
             priority="interactive" if watched else _priority(asked.priority),
             key=asked.idempotency_key or None,
-            deadline=time.time() + _seconds(asked) if asked.HasField("deadline") else None,
+            patience=_seconds(asked) if asked.HasField("deadline") else None,
             handles=handles,
             preview_every=asked.preview_every,
             watched=watched,

@@ -11,9 +11,9 @@ from mive import errors as known_errors
 from mive.errors import MiveError
 from mive.request import FrameRange
 from mive.server.errors import DeadlinePassed
-from mive.server.jobs import Job
+from mive.server.jobs import Job, read_clip
 from mive.server.rpc.refusals import code_of
-from mive.v1 import job_pb2, media_pb2
+from mive.v1 import job_pb2
 from mive.wire.errors import error_to_detail
 from mive.wire.jobs import priority_to_message, state_to_message
 from mive.wire.request import range_to_message, request_to_message
@@ -57,9 +57,9 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
 
 def add_details(message: job_pb2.Job, job: Job, redact: Redact) -> None:
     """Add what only GetJob tells: the request, and the clip once it was opened."""
-    message.request.CopyFrom(request_to_message(job.request.with_sources(redact)))
-    if job.clip is not None:
-        clip = media_pb2.ClipInfo.FromString(job.clip)
+    if job.request is not None:
+        message.request.CopyFrom(request_to_message(job.request.with_sources(redact)))
+    if (clip := read_clip(job)) is not None:
         clip.path = redact(clip.path)
         files = [redact(path) for path in clip.files]
         del clip.files[:]
