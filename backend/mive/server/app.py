@@ -35,11 +35,11 @@ from mive.server.regions import Regions
 from mive.server.results import Results
 from mive.server.roots import Roots
 from mive.server.rpc.frames import FrameCalls
-from mive.server.rpc.jobs import JobCalls, JobRules
+from mive.server.rpc.jobs import VANISHED, JobCalls, JobRules
 from mive.server.rpc.pulse import Pulse
 from mive.server.rpc.readiness import SERVICE, Readiness
 from mive.server.rpc.refusals import Refusals
-from mive.server.rpc.service import VANISHED, MiveService
+from mive.server.rpc.service import MiveService
 from mive.server.rpc.transfers import TransferCalls
 from mive.server.rpc.watching import Watching
 from mive.server.store import JobStore
@@ -47,11 +47,16 @@ from mive.server.supervisor import Supervisor, Workers
 from mive.server.tls import server_credentials
 from mive.server.tokens import Tokens
 from mive.server.uploads import Uploads
+from mive.server.work import Pools, Turns
 from mive.v1 import mive_pb2, mive_pb2_grpc
 from mive.wire.errors import error_to_detail
 from mive.wire.formats import FrameLimits
 
 REGIONS_PER_OWNER: Final = 16
+STAGINGS: Final = 2
+WAITING_STAGINGS: Final = 32
+"""Of one token at once: requests whose frames are written, and those that wait for that."""
+
 KEEPING_SECONDS: Final = 60.0
 """How often what nobody needs any longer is removed."""
 
@@ -130,13 +135,13 @@ class Parts:
         readiness, pulse = Readiness(workers, checks), Pulse(store.database)
         roots = Roots(config.path_roots, closed=config.data)
         rules = JobRules(config.bundle, roots, limits.job_instances, limits.job_frames)
-        metrics = Metrics(store, workers, folders)
+        metrics, pools = Metrics(store, workers, folders), Pools()
         service = MiveService(
             info=lambda: server_info(config, readiness, store),
-            jobs=JobCalls(store, results, inputs, rules, readiness.check),
+            jobs=JobCalls(store, results, inputs, rules, readiness.check, pools, Turns(STAGINGS, WAITING_STAGINGS)),
             watching=Watching(store, pulse, inputs.redact),
-            frames=FrameCalls(store, results, regions, pulse),
-            transfers=TransferCalls(uploads, regions, metrics.upload_bytes.inc),
+            frames=FrameCalls(store, results, regions, pulse, pools.transfers),
+            transfers=TransferCalls(uploads, regions, pools, metrics.upload_bytes.inc),
         )
         return cls(
             config, folders, store, house, results, regions, inputs, workers, metrics, readiness, checks, pulse, service
@@ -171,6 +176,7 @@ async def serve(
                 await parts.readiness.drain()
                 await asyncio.to_thread(parts.workers.drain, config.drain_seconds)
         finally:
+            parts.service.jobs.pools.close()
             parts.regions.close_all()
             parts.store.close()
     log.info("ended")

@@ -71,15 +71,25 @@ class Quota:
 
 
 class Claim:
-    """What one operation takes from a quota, step by step, and gives back when it fails."""
+    """What one operation takes from a quota, step by step, and gives back when it fails.
 
-    def __init__(self, quota: Quota, owner: str) -> None:
+    Args:
+        room: given the bytes that are to be written, raises where the disk has no room for them.
+    """
+
+    def __init__(self, quota: Quota, owner: str, room: Callable[[int], None]) -> None:
         self._quota = quota
         self._owner = owner
+        self._room = room
         self._size = 0
 
     def take(self, size: int) -> None:
-        """See `Quota.take`."""
+        """See `Quota.take`.
+
+        Raises:
+            OutputError: the disk has no room.
+        """
+        self._room(size)
         self._quota.take(self._owner, size)
         self._size += size
 

@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from mive.server.errors import QuotaExceeded, UploadBusy, UploadNotFound, Upload
 from mive.server.files import make_folder
 from mive.server.loops import going_on
 from mive.server.quota import Quota
+from mive.server.space import require_space
 from mive.server.upload_files import UploadFiles, UploadState, charge_of
 from mive.v1 import mive_pb2
 from mive.wire.chunks import CHUNK_BYTES, Cursor, begin_upload, check_upload_id
@@ -64,12 +66,17 @@ class Uploads:
         self._writers: dict[tuple[str, str], UploadWriter] = {}
         self._lock = threading.Lock()
 
-    def begin(self, owner: str, upload_id: str, size: int, offset: int) -> UploadWriter:
+    def begin(
+        self, owner: str, upload_id: str, size: int, offset: int, go_on: Callable[[], None] = lambda: None
+    ) -> UploadWriter:
         """Take an upload's bytes from ``offset`` on; one that is complete already needs none.
 
         One stream sends an upload at a time. A second one is refused while the first is active, and takes over when
         that has sent nothing for `PAUSE_SECONDS`, as after a connection that broke unnoticed.
         Another size than before begins the upload anew, at 0.
+
+        Args:
+            go_on: called while what had arrived before is read again, a second for some gigabytes; raises to give up.
 
         Raises:
             RequestError: id, size or offset are wrong.
@@ -82,7 +89,7 @@ class Uploads:
         try:
             with self._lock:
                 writer = self._begin(owner, header)
-            writer._resume()
+            writer._resume(go_on)
         except OSError as error:
             raise output_error(error, _WHAT) from error
         return writer
@@ -187,7 +194,9 @@ class Uploads:
 
     def _open(self, owner: str, state: UploadState, resumed: bool) -> int:
         # What is declared and does not fit is told before it is sent, but only what arrives is counted.
-        self._quota.check(owner, charge_of(state.size) - (state.charge if resumed else 0))
+        left = charge_of(state.size) - (state.charge if resumed else 0)
+        self._quota.check(owner, left)
+        require_space(self._files.folder, left, _WHAT.name)
         self._quota.take(owner, 0 if resumed else state.charge)
         try:
             return self._files.open_part(owner, state)
@@ -319,16 +328,17 @@ class UploadWriter:
             raise output_error(error, _WHAT) from error
         self._complete = True
 
-    def _resume(self) -> None:
+    def _resume(self, go_on: Callable[[], None]) -> None:
         """Reads what had arrived before, for the hash."""
         with self._lock:
-            for offset in range(0, 0 if self._complete else self._cursor.received, CHUNK_BYTES):
-                assert self._descriptor is not None
-                try:
+            try:
+                for offset in range(0, 0 if self._complete else self._cursor.received, CHUNK_BYTES):
+                    assert self._descriptor is not None
+                    go_on()
                     self._digest.update(os.pread(self._descriptor, CHUNK_BYTES, offset))
-                except OSError:
-                    self._close(remove=True)
-                    raise
+            except BaseException as error:
+                self._close(remove=isinstance(error, OSError))
+                raise
 
     def _give_way(self) -> bool:
         """Leaves the upload to another stream if this one has paused for long; False where it has not."""

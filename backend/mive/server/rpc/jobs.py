@@ -6,11 +6,12 @@ import asyncio
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mive.base.jobs import STATES, JobState, Priority
-from mive.errors import RequestError
+from mive.errors import MediaError, RequestError
 from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest
 from mive.server.errors import NotThereYet
@@ -19,14 +20,18 @@ from mive.server.jobs import Handles, Job, Submission
 from mive.server.results import Results
 from mive.server.roots import Roots
 from mive.server.rpc.messages import add_details, job_to_message
+from mive.server.rpc.pages import page_size
 from mive.server.store import JobStore
+from mive.server.work import Call, Pools, Turns
 from mive.v1 import edit_pb2, job_pb2, mive_pb2
 from mive.wire.jobs import priority_from_message, state_from_message
-from mive.wire.request import request_from_message
+from mive.wire.request import Source, request_from_message
 from mive.wire.words import refuse_unknown
 
-MOST_JOBS: Final = 1000
-"""Jobs in one page of a list."""
+VANISHED: Final = "Nobody watched it any longer"
+
+PATH_SECONDS: Final = 60.0
+"""A disk on a network that does not answer for so long is not waited for."""
 
 _MOST_KEY: Final = 128
 _MOST_HANDLES: Final = 10_000
@@ -73,12 +78,19 @@ class JobRules:
         """
         if request.frames is not None and len(request.frames) > self.most_frames:
             raise _wrong("frames", f"{len(request.frames)} frames", f"at most {self.most_frames} in one job")
-        for path in request.sources().values():
-            if _is_special(Path(path)):
-                raise _wrong("clip or mattes", "a path leads to no file or folder", "a video, an image or a folder")
         if not self._knows(request.bundle):
             expected = f'"{self.bundle}", which this server runs, or another that comes with MIVE'
             raise _wrong("bundle", f'the bundle "{request.bundle[:80]}" is not for this server to load', expected)
+
+    def check_paths(self, request: EditRequest) -> None:
+        """Refuse what can be opened and never read.
+
+        Raises:
+            RequestError: a path leads to no file or folder.
+        """
+        for path in request.sources().values():
+            if _is_special(Path(path)):
+                raise _wrong("clip or mattes", "a path leads to no file or folder", "a video, an image or a folder")
 
     def _knows(self, bundle: str) -> bool:
         """A hub id would let clients make the server fetch whatever they name."""
@@ -97,6 +109,7 @@ class JobCalls:
 
     Attributes:
         check_ready: raises while no jobs are taken.
+        turns: of those that stage.
     """
 
     store: JobStore
@@ -104,6 +117,8 @@ class JobCalls:
     inputs: Inputs
     rules: JobRules
     check_ready: Callable[[], None]
+    pools: Pools
+    turns: Turns
 
     async def submit(self, owner: str, asked: mive_pb2.SubmitJobRequest, watched: bool = False) -> tuple[Job, bool]:
         """Store a job, and say whether it is new.
@@ -115,9 +130,28 @@ class JobCalls:
             MiveError: why it is not taken.
         """
         self.check_ready()
-        return await asyncio.to_thread(self._submit, owner, asked, watched)
+        work = partial(self._submit, owner, asked, watched)
+        undo = partial(self._forsake, owner) if watched else None
+        if brings_frames(asked.request):
+            async with self.turns.of(owner):
+                return await self.pools.staging.run(work, undo)
+        try:
+            async with asyncio.timeout(PATH_SECONDS):
+                return await self.pools.paths.run(work, undo)
+        except TimeoutError:
+            raise MediaError(
+                f"the disk of the clip or the mattes did not answer within {PATH_SECONDS:.0f} seconds",
+                expected="files on a disk that answers",
+                fix="Look at the disks that the server has mounted, or upload the files",
+            ) from None
 
-    def _submit(self, owner: str, asked: mive_pb2.SubmitJobRequest, watched: bool) -> tuple[Job, bool]:
+    def _forsake(self, owner: str, stored: tuple[Job, bool]) -> None:
+        """A preview was stored for a stream that had ended."""
+        job, new = stored
+        if new:
+            self.store.cancel(owner, job.id, VANISHED)
+
+    def _submit(self, owner: str, asked: mive_pb2.SubmitJobRequest, watched: bool, call: Call) -> tuple[Job, bool]:
         # Before anything is copied: a full queue is told at once.
         self.store.check_room(owner, asked.idempotency_key or None)
         self.rules.check_size(asked.request)
@@ -127,15 +161,20 @@ class JobCalls:
         handles = Handles(asked.handles.before, asked.handles.after)
         if max(handles.before, handles.after) > _MOST_HANDLES:
             raise _wrong("handles", "the handles are too long", f"at most {_MOST_HANDLES} frames on each side")
-        name = self.inputs.name_source(owner)
+        priority: Priority = "interactive" if watched else _priority(asked.priority)
+        patience = _seconds(asked) if asked.HasField("deadline") else None
+        # All that can be wrong without the frames is found before they are written.
+        self.rules.check(request_from_message(asked.request, bundle=self.rules.bundle, name_source=_unstaged))
+        name = self.inputs.name_source(owner, call)
         request = request_from_message(asked.request, bundle=self.rules.bundle, name_source=name)
-        self.rules.check(request)
+        self.rules.check_paths(request)
+        call.check()
         submission = Submission(
             owner=owner,
             request=request,
-            priority="interactive" if watched else _priority(asked.priority),
+            priority=priority,
             key=asked.idempotency_key or None,
-            patience=_seconds(asked) if asked.HasField("deadline") else None,
+            patience=patience,
             handles=handles,
             preview_every=asked.preview_every,
             watched=watched,
@@ -170,9 +209,7 @@ class JobCalls:
         return await asyncio.to_thread(self._list, owner, asked)
 
     def _list(self, owner: str, asked: mive_pb2.ListJobsRequest) -> mive_pb2.ListJobsResponse:
-        if asked.page_size > MOST_JOBS:
-            raise _wrong("page_size", f"{asked.page_size} jobs", f"at most {MOST_JOBS}; 0 means 100")
-        size = asked.page_size or 100
+        size = page_size(asked.page_size, "jobs")
         states = [_state(number) for number in set(asked.states)]
         jobs = self.store.jobs(owner, size + 1, asked.page_token or None, states)
         page = mive_pb2.ListJobsResponse(jobs=[self._brief(job) for job in jobs[:size]])
@@ -204,6 +241,17 @@ class JobCalls:
                 fix="Watch it to its end",
             )
         return self.inputs.redact(job.manifest, apart=True)
+
+
+def brings_frames(message: edit_pb2.EditRequest) -> bool:
+    """Frames or runs have to be written before the job can be stored; uploaded files only get another name."""
+    sources = [message.clip, message.mattes, *(instance.matte for instance in message.instances)]
+    return any(source.WhichOneof("source") not in (None, "path", "files") for source in sources)
+
+
+def _unstaged(source: Source, field: str) -> str:
+    """In place of a name that is not known yet."""
+    return f"/{field}"
 
 
 def _is_special(path: Path) -> bool:
