@@ -181,7 +181,10 @@ def run(kind: type[Editor], request: EditRequest, cache: InversionCache, engine:
     bundle = load_bundle(shot.folder, device=device, dtype=engine_dtype(choice, shot.settings, device))
     editor = kind.with_bundle(request, shot.settings, bundle, hash_bundle(shot.folder), cache, Clock(), choice)
     made: list[NDArray[Any]] = []
-    took = seconds(lambda: made.extend(editor.run(shot.clip, shot.mattes, shot.frames, lambda progress: None)), device)
+    took = seconds(
+        lambda: made.extend(editor.run(shot.clip, shot.mattes, editor.frame(shot.mattes), lambda progress: None)),
+        device,
+    )
     return took, made
 
 

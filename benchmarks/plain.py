@@ -16,14 +16,16 @@ from torch import Tensor, nn
 
 from mive.attention.flow import flow_attention
 from mive.attention.ipr import IprStrength, ipr_strength
-from mive.editing.editor import Editor, Pixels, Teller
+from mive.editing.editor import Editor, Pixels
 from mive.editing.previews import Previews
+from mive.editing.views import Teller
 from mive.engines.torch_engine import TorchEngine
 from mive.method.denoiser import Conditions
 from mive.method.sampling import Inverted, State
 from mive.networks.masks import select_masks
 from mive.networks.unet.frames import FrameContext, FrameInputs
 from mive.plans import Fuse, Lps, Nps, Reinvert
+from mive.request import EditRequest, Instance
 
 
 @dataclass
@@ -47,8 +49,9 @@ class PlainEditor(Editor):
                     module.set_processor(EagerAttention(context))
 
     @torch.inference_mode()
-    def edit_window(
+    def edit_view(
         self,
+        request: EditRequest,
         small: Pixels,
         planes: Iterator[Pixels],
         tell: Teller,
@@ -60,7 +63,7 @@ class PlainEditor(Editor):
         self.clock.lap("conditions")
         inverted = self._invert(self.engine.encode(small))
         self.clock.lap("inversion")
-        z_0 = self._followed(conditions, inverted)
+        z_0 = self._followed(request, conditions, inverted)
         self.clock.lap("sampling")
         return z_0
 
@@ -75,7 +78,7 @@ class PlainEditor(Editor):
                 kept[t] = z
         return kept
 
-    def _followed(self, conditions: Conditions, inverted: Inverted) -> Tensor:
+    def _followed(self, request: EditRequest, conditions: Conditions, inverted: Inverted) -> Tensor:
         schedule, z = self.engine.bundle.schedule, inverted[self.grids.sampling[0]]
         own = conditions.masks[z.shape[-2], z.shape[-1]].float()[:, :, None]
         background = 1 - own.sum(0)
@@ -84,7 +87,8 @@ class PlainEditor(Editor):
             if isinstance(step, Lps):
                 t, to = self.grids.sampling[step.s], self.grids.before(step.s)
                 for i, m in enumerate(own):
-                    moved = schedule.ddim(latents[i], self._guided(latents[i], t, i, step, conditions), t, to)
+                    noise = self._guided(latents[i], t, i, request.instances[i], step, conditions)
+                    moved = schedule.ddim(latents[i], noise, t, to)
                     latents[i] = moved * m + inverted[to] * (1 - m)
                 continue
             if isinstance(step, Fuse):
@@ -94,7 +98,7 @@ class PlainEditor(Editor):
                 t = self.grids.sampling[step.s]
                 noise = self._epsilon(inverted[t], t, "", conditions, control=False) * background
                 for i, m in enumerate(own):
-                    noise = noise + self._guided(z, t, i, step, conditions) * m
+                    noise = noise + self._guided(z, t, i, request.instances[i], step, conditions) * m
                 z = schedule.ddim(z, noise, t, self.grids.before(step.s))
             else:
                 z = self._reinvert(z, step, conditions)
@@ -105,14 +109,17 @@ class PlainEditor(Editor):
         t, up = self.grids.sampling[step.s], self.grids.sampling[step.s - 1]
         return self.engine.bundle.schedule.ddim(z, self._epsilon(z, t, "", conditions), t, up)
 
-    def _guided(self, z: Tensor, t: int, instance: int, step: Lps | Nps, conditions: Conditions) -> Tensor:
+    def _guided(
+        self, z: Tensor, t: int, index: int, instance: Instance, step: Lps | Nps, conditions: Conditions
+    ) -> Tensor:
         """Classifier-free guidance of one instance: two passes."""
         settings, strength = self.settings, None
         if step.modulated:
             strength = ipr_strength(step.s, settings.steps, settings.lambda_, settings.lambda_r, settings.lambda_s)
-        caption = self.request.instances[instance].caption
         base = self._epsilon(z, t, "", conditions)
-        return base + settings.guidance_of() * (self._epsilon(z, t, caption, conditions, instance, strength) - base)
+        return base + settings.guidance_of(instance.guidance) * (
+            self._epsilon(z, t, instance.caption, conditions, index, strength) - base
+        )
 
     def _epsilon(
         self,

@@ -52,7 +52,7 @@ def edit(request: EditRequest, bundle: Bundle, out: Path) -> None:
     hashes = hash_bundle(find_bundle("tiny"))
     editor = Editor.with_bundle(request, shot.settings, bundle, hashes, InversionCache(None), Clock())
     with open_writer(out, shot.clip.info, shot.frames) as writer:
-        for frame in editor.run(shot.clip, shot.mattes, shot.frames, lambda progress: None):
+        for frame in editor.run(shot.clip, shot.mattes, editor.frame(shot.mattes), lambda progress: None):
             writer.write(frame)
 
 

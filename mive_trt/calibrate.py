@@ -57,7 +57,7 @@ def calibrate(
     editor = Editor.load(edit, settings, shot.folder, InversionCache(None), Clock())
 
     def run() -> None:
-        for _ in editor.run(shot.clip, shot.mattes, shot.frames, report):
+        for _ in editor.run(shot.clip, shot.mattes, editor.frame(shot.mattes), report):
             pass
 
     scales = Scales(quantize, measure(editor.engine.bundle, quantize, run))

@@ -138,17 +138,19 @@ def test_windows_give_every_frame_and_leave_the_plate(shot: Path, bundle: Path, 
     assert all(np.array_equal(a[:8], b[:8]) for a, b in zip(source, edited, strict=True))
 
 
-def test_going_on_from_any_checkpoint_gives_the_same_frames(shot: Path, bundle: Path) -> None:
-    windowed = QUICK.model_copy(update={"window": 3, "overlap": 1})
+@pytest.mark.parametrize("framing", ["whole", "close"])
+def test_going_on_from_any_checkpoint_gives_the_same_frames(shot: Path, bundle: Path, framing: str) -> None:
+    windowed = QUICK.model_copy(update={"window": 3, "overlap": 1, "framing": framing})
     asked = request(shot, bundle, settings=windowed)
     clip, frames = open_clip(asked.clip), FrameRange(0, 5)
     mattes = open_mattes(asked.mattes, asked.instances, clip.info, frames, "exact")
     settings = asked.settings.resolved({})
     editor = Editor.load(asked, settings, bundle, InversionCache(None), Clock())
     kept: list[Checkpoint] = []
-    whole = list(editor.run(clip, mattes, frames, lambda p: None, keep=kept.append))
+    views = editor.frame(mattes)
+    whole = list(editor.run(clip, mattes, views, lambda p: None, keep=kept.append))
     for checkpoint in (kept[0], kept[len(kept) // 2], kept[-1]):
-        rest = list(editor.run(clip, mattes, frames, lambda p: None, start=checkpoint))
+        rest = list(editor.run(clip, mattes, views, lambda p: None, start=checkpoint))
         assert all(np.array_equal(a, b) for a, b in zip(whole[-len(rest) :], rest, strict=True))
     assert any(checkpoint.window and checkpoint.state is None for checkpoint in kept)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def run_edit(
     cache: InversionCache | None = None,
     codec: Codec | None = None,
     engine: EngineName = USUAL_ENGINE,
+    warn: Callable[[Sequence[str]], None] = lambda warnings: None,
 ) -> EditResult:
     """Edit a clip as a request says and write the frames and their manifest.
 
@@ -60,6 +62,7 @@ def run_edit(
         cache: where inversions are kept; None keeps none.
         codec: overrides what the suffix of ``out`` says.
         engine: what runs the networks.
+        warn: told what the user should know, as soon as it is known, before the first step; the result has it all.
 
     Raises:
         MiveError: see `mive.errors`.
@@ -71,15 +74,19 @@ def run_edit(
     with open_writer(out, clip.info, frames, codec) as writer:
         editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock, engine)
         report(Progress("load", 1, 1))
+        framing = editor.frame(mattes, lambda done, total: report(Progress("mattes", done, total)))
+        warn((*editor.warnings, *writer.warnings))
         clock.lap("load")
         # Hashed where it is pasted over, for every decoding of a long clip counts.
         read, made = content_digest(clip.info), hashlib.sha256()
         source = hashed(clip.read(frames), read)
-        for frame in hashed(editor.run(clip, mattes, frames, report, source=source), made):
+        for frame in hashed(editor.run(clip, mattes, framing, report, source=source), made):
             writer.write(frame)
             clock.lap("write")
         hashes = matte_hashes(mattes)
-        manifest = editor.manifest(read.hexdigest(), hashes, frames, (str(out),), made.hexdigest(), clock.rounded())
+        warnings = (*editor.warnings, *writer.warnings)
+        made_of = (read.hexdigest(), hashes, framing, (str(out),), made.hexdigest())
+        manifest = editor.manifest(*made_of, clock.rounded(), warnings)
     path = manifest_path(out)
     try:
         write_manifest(manifest, path)
@@ -89,7 +96,7 @@ def run_edit(
             expected=error.expected,
             fix=error.fix or "Make room or give permission, and render again if you need the manifest",
         ) from error
-    return EditResult(out, path, len(frames), clock.rounded(), (*editor.warnings, *writer.warnings))
+    return EditResult(out, path, len(frames), clock.rounded(), warnings)
 
 
 @dataclass(frozen=True)

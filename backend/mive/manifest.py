@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from mive import __version__
 from mive.base.atomic import output_errors, write_whole
@@ -62,6 +62,9 @@ class Manifest(Model):
     request: EditRequest = Field(description="the request as it was asked")
     settings: ResolvedSettings = Field(description="the settings with nothing left open")
     frames: FrameRange = Field(description="the frames that were edited")
+    views: tuple[dict[str, JsonValue], ...] = Field(
+        default=(), description='what the model saw of them, as "mive frame --json" lists it'
+    )
     source_hash: str = Field(description="the hash of the source's decoded frames")
     matte_hashes: dict[str, str] = Field(description="each matte's hash, by its path")
     bundle: BundleRecord = Field(description="the model bundle")
@@ -73,6 +76,7 @@ class Manifest(Model):
     seconds: dict[str, float] = Field(description="how long each stage took, in seconds")
     outputs: tuple[str, ...] = Field(description="the paths that were written")
     frames_hash: str | None = Field(default=None, description="the hash of the edited frames, before encoding")
+    warnings: tuple[str, ...] = Field(default=(), description="what the user should know, as sentences")
     packages: dict[str, str] = Field(default_factory=package_versions, description="the packages' versions")
     python: str = Field(default_factory=platform.python_version, description="Python's version")
     system: str = Field(default_factory=platform.platform, description="the operating system")

@@ -25,7 +25,7 @@ MOST_STEPS: Final = TRAIN_STEPS // 2
 
 _TABLE: Final = json.loads(resources.files("mive").joinpath("presets.json").read_bytes())
 
-PRESETS: Final[Mapping[str, Mapping[str, int | float]]] = {row.pop("name"): row for row in _TABLE["presets"]}
+PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {row.pop("name"): row for row in _TABLE["presets"]}
 """What each preset fixes; what it leaves open comes from the bundle.
 
 The OpenFX effect is built from the same file, and hosts store a preset as its place there: a new one goes to the end.
@@ -36,11 +36,14 @@ USUAL_PRESET: Final[str] = _TABLE["usual"]
 
 PAPER_GUIDANCE: Final = PRESETS["paper"]["guidance"]
 
+CLOSEST: Final = 4.0
+CONTEXT: Final = 2.2
 CONTROL_ATTENTION: Final = "all"
 FLOW_ATTENTION: Final = "flatten"
+FRAMING: Final = "close"
 IPR: Final = "ipr"
 LAMBDA_S: Final = "literal"
-MASK_CELLS: Final = "nearest"
+MASK_CELLS: Final = "touched"
 MATTE_FIT: Final = "exact"
 WINDOW: Final = 16
 OVERLAP: Final = 4
@@ -52,6 +55,8 @@ Steps = Annotated[WholeNumber, Field(ge=1, le=MOST_STEPS)]
 Pixels = Annotated[WholeNumber, Field(ge=8)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Weight = Annotated[Number, Field(ge=0)]
+Context = Annotated[Number, Field(ge=1)]
+Closest = Annotated[Number, Field(gt=0)]
 
 Ipr = Literal["ipr", "none", "dense_diffusion"]
 LambdaS = Literal["literal", "bounded"]
@@ -65,6 +70,7 @@ Quantize = Literal["none", Narrow]
 MatteFit = Literal["exact", "fit"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
+FramingName = Literal["whole", "close"]
 
 
 def _one_of(kind: str, names: Iterable[str], usual: str) -> Callable[[str], str]:
@@ -110,6 +116,7 @@ class ResolvedSettings(Model):
     inversion_steps: Steps
     guidance: Weight = PAPER_GUIDANCE
     guidance_factor: Weight = 1.0
+    close_guidance: Weight | None = None
     plan: PlanName = USUAL_PLAN
     ipr: Ipr = IPR
     lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
@@ -122,6 +129,9 @@ class ResolvedSettings(Model):
     control_scale: Weight = 1.0
     seed: Seed = 0
     variation: Share = 0.0
+    framing: FramingName = FRAMING
+    context: Context = CONTEXT
+    closest: Closest = CLOSEST
     model_size: Pixels = Field(
         description="the short side of the frames the model sees, in pixels (no bundle names it)"
     )
@@ -161,6 +171,10 @@ class Settings(Model):
     guidance_factor: Weight | None = Field(
         default=None, description="a factor on the guidance scale, whoever says that"
     )
+    close_guidance: Weight | None = Field(
+        default=None,
+        description="the guidance scale in views that show few instances large; none means the guidance scale",
+    )
     plan: PlanName | None = Field(default=None, description="the name of the sampling plan")
     ipr: Ipr | None = Field(default=None, description="how cross-attention is steered into the mattes")
     lambda_: Weight | None = Field(
@@ -189,6 +203,11 @@ class Settings(Model):
         default=None,
         description="the share of inverted noise inside the mattes that seeded noise replaces",
     )
+    framing: FramingName | None = Field(
+        default=None, description="what the model sees: whole frames, or views of where the mattes are"
+    )
+    context: Context | None = Field(default=None, description="the sides of a view by the sides of its instance")
+    closest: Closest | None = Field(default=None, description="the most model pixels to a pixel of the clip")
     model_size: Pixels | None = Field(
         default=None, description="the short side of the frames the model sees, in pixels"
     )
@@ -233,9 +252,10 @@ class Settings(Model):
     def resolved(self, defaults: Mapping[str, object]) -> ResolvedSettings:
         """These settings with every open field filled.
 
-        The order is: what is set here, the preset, ``defaults``, MIVE's own. Two fields follow
-        others where only those are set: the inversion takes about twice the ``steps``, and an
-        overlap that is not set here is at most half the ``window``.
+        The order is: what is set here, the preset, ``defaults``, MIVE's own. Three fields follow
+        others where only those are set: the inversion takes about twice the ``steps``, an
+        overlap that is not set here is at most half the ``window``, and a guidance that the bundle
+        does not say is the guidance of close views too.
 
         Args:
             defaults: the bundle's default settings, under the names that JSON uses.
@@ -246,10 +266,11 @@ class Settings(Model):
         """
         bundle = _bundle_settings(defaults)
         steps, inversion_steps = self._step_counts()
+        asked = {**PRESETS[self.preset], **self._given()}
         values: dict[str, Any] = {
             **bundle._given(),
-            **PRESETS[self.preset],
-            **self._given(),
+            **({"close_guidance": None} if "guidance" in asked else {}),
+            **asked,
             "preset": self.preset,
             "steps": steps,
             "inversion_steps": inversion_steps,

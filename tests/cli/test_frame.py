@@ -48,7 +48,7 @@ def test_whole_frames_at_the_bundles_size(mive: Run, where: list[str | Path]) ->
 
 
 def test_the_flags_of_an_edit(mive: Run, where: list[str | Path]) -> None:
-    words = ["--edit", "1=a red ball", "--frames", "1-4", "--context", "1.5", "--closest", "2", "--json"]
+    words = ["--edit", "1=a red ball", "--frames", "1-4", "--set", "context=1.5", "--set", "closest=2", "--json"]
     framing = Framing.model_validate(_framing(mive("frame", *where, *words).json))
     assert framing.instances == (1,)
     assert str(framing.frames) == "1-4"

@@ -11,7 +11,8 @@ import pytest
 from tests.client.fake_server import FakeServer
 
 from mive.base.progress import Progress
-from mive.client import Client, Done, NotFound, Preview, Progressed, Queued, Unreachable, WindowFinished, follow
+from mive.client import Client, Done, NotFound, Preview, Progressed, Queued, Unreachable, Warned, WindowFinished, follow
+from mive.client.events import event_from_message
 from mive.errors import Cancelled, EngineError, OutOfMemory
 from mive.request import EditRequest, FrameRange
 from mive.v1 import job_pb2
@@ -38,6 +39,15 @@ def test_events_are_typed_and_end_with_the_jobs_end(client: Client, edit: EditRe
     assert isinstance(done, Done)
     assert (done.frames, done.warnings, done.cached) == (FrameRange(0, 5), ("the caption is long",), False)
     assert abs((done.time - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_a_warning_is_told_as_it_stands() -> None:
+    message = job_pb2.JobEvent(
+        sequence=2, job_id="j", warned=job_pb2.Warned(warnings=["It has no rate.", "It is grey."])
+    )
+    event = event_from_message(message)
+    assert isinstance(event, Warned)
+    assert (event.job_id, event.sequence, event.warnings) == ("j", 2, ("It has no rate.", "It is grey."))
 
 
 def test_a_broken_watch_goes_on_after_the_last_event_and_tells_none_twice(

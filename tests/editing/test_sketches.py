@@ -17,7 +17,7 @@ from mive.base.progress import Clock, Progress
 from mive.edit import open_shot
 from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
-from mive.editing.previews import Preview, Previews, WindowPreview
+from mive.editing.previews import Preview, Previews, ViewPreview
 from mive.editing.sketches import STEPS, Sketcher
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions
@@ -43,7 +43,7 @@ def watched(asked: EditRequest, cache: InversionCache) -> tuple[Told, list[Previ
 
     shot = open_shot(asked)
     editor = Editor.load(asked, shot.settings, shot.folder, cache, Clock())
-    for _ in editor.run(shot.clip, shot.mattes, shot.frames, report, previews=Previews(1, tell)):
+    for _ in editor.run(shot.clip, shot.mattes, editor.frame(shot.mattes), report, previews=Previews(1, tell)):
         pass
     return told, images
 
@@ -88,7 +88,7 @@ def test_a_sketch_can_be_stopped(shot: Path, bundle: Path) -> None:
 
     previews = Previews(1, lambda preview, done, total: pytest.fail("it was shown"))
     with pytest.raises(KeyboardInterrupt):
-        next(editor.run(opened.clip, opened.mattes, opened.frames, report, previews=previews))
+        next(editor.run(opened.clip, opened.mattes, editor.frame(opened.mattes), report, previews=previews))
 
 
 def test_where_the_inversion_is_as_quick_nothing_is_sketched(shot: Path, bundle: Path) -> None:
@@ -112,7 +112,8 @@ def test_previews_change_no_frame(shot: Path, bundle: Path) -> None:
         asked = request(shot, bundle)
         opened = open_shot(asked)
         editor = Editor.load(asked, opened.settings, opened.folder, InversionCache(None), Clock())
-        return list(editor.run(opened.clip, opened.mattes, opened.frames, lambda _: None, previews=previews))
+        framing = editor.frame(opened.mattes)
+        return list(editor.run(opened.clip, opened.mattes, framing, lambda _: None, previews=previews))
 
     seen: list[Preview] = []
     with_previews = frames(Previews(1, lambda preview, done, total: seen.append(preview)))
@@ -192,7 +193,7 @@ def test_a_preview_shows_the_source_around_an_instance() -> None:
     masks = torch.zeros(1, 1, 1, 8, 8)
     masks[..., 2:4, 2:4] = 1
     z_0 = torch.from_numpy(cv2.resize(pixels[0], (8, 8), interpolation=cv2.INTER_AREA)).permute(2, 0, 1)[None]
-    (preview,) = WindowPreview(pixels, z_0, masks).before(lambda instance, frame: torch.ones(3, 8, 8))
+    (preview,) = ViewPreview(pixels, z_0, masks).before(lambda instance, frame: torch.ones(3, 8, 8))
     source = cv2.resize(pixels[0, :48, :48], preview.image.shape[1::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)
     height = preview.image.shape[0]
     assert np.abs(preview.image[: height // 6] - 255 * source[: height // 6]).max() <= 1

@@ -11,22 +11,42 @@ import pytest
 import torch
 
 from mive.editing.checkpoint import Checkpoint
+from mive.editing.framing import View
+from mive.editing.views import Layer
 from mive.errors import OutputError
 from mive.method.sampling import State
+from mive.request import FrameRange
 from mive.server.checkpoints import Checkpoints, Stored
+
+VIEW = View(
+    frames=FrameRange(4, 8), width=48, height=32, corners=tuple((left, 3) for left in range(5)),
+    model_width=96, model_height=64, instances=(2, 7),
+)  # fmt: skip
+
+
+def layer(z: torch.Tensor) -> Layer:
+    return Layer(VIEW, z, tuple(0.25 * number for number in range(1, len(z) + 1)))
+
+
+BETWEEN = Checkpoint(3, (layer(torch.ones(1, 4, 2, 2)), layer(torch.ones(3, 4, 4, 2))))
 
 
 def a_checkpoint(position: int, window: int = 1) -> Checkpoint:
     torch.manual_seed(position)
     fused = torch.randn(3, 4, 8, 8) if position % 2 else None
     instances = None if position % 2 else torch.randn(2, 3, 4, 8, 8)
-    return Checkpoint(window, torch.randn(1, 4, 8, 8), State(position, fused, instances))
+    edited = tuple(torch.randn(3, 4, 8, 8) for _ in range(position % 3))
+    return Checkpoint(window, (layer(torch.randn(1, 4, 8, 8)),), edited, State(position, fused, instances))
 
 
 def same(stored: Stored | None, checkpoint: Checkpoint, frames: int) -> bool:
     assert stored is not None
     state, wanted = stored.checkpoint.state, checkpoint.state
-    pairs = [(stored.checkpoint.carried, checkpoint.carried)]
+    for back, kept in zip(stored.checkpoint.carried, checkpoint.carried, strict=True):
+        assert (back.view, back.weights) == (kept.view, kept.weights)
+    pairs: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
+    pairs += [(back.z, kept.z) for back, kept in zip(stored.checkpoint.carried, checkpoint.carried, strict=True)]
+    pairs += zip(stored.checkpoint.edited, checkpoint.edited, strict=True)
     assert (state is None) == (wanted is None)
     if state is not None and wanted is not None:
         assert state.position == wanted.position
@@ -37,7 +57,12 @@ def same(stored: Stored | None, checkpoint: Checkpoint, frames: int) -> bool:
 
 @pytest.mark.parametrize(
     "checkpoint",
-    [a_checkpoint(1), a_checkpoint(2), Checkpoint(3, torch.ones(1, 4, 2, 2)), Checkpoint(0)],
+    [
+        a_checkpoint(1),
+        a_checkpoint(2),
+        Checkpoint(3, (layer(torch.ones(1, 4, 2, 2)), layer(torch.ones(3, 4, 4, 2)))),
+        Checkpoint(0),
+    ],
     ids=["fused", "instances", "between windows", "start"],
 )
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path, checkpoint: Checkpoint) -> None:
@@ -48,8 +73,8 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path, checkpoint: Checkpo
 def test_parts_of_larger_tensors_are_kept_alone(tmp_path: Path) -> None:
     z = torch.randn(64, 4, 8, 8)
     checkpoints = Checkpoints(tmp_path / "job", "id")
-    checkpoints.save(Checkpoint(1, z[60:]), 60)
-    assert same(checkpoints.load(), Checkpoint(1, z[60:]), 60)
+    checkpoints.save(Checkpoint(1, (layer(z[60:]),)), 60)
+    assert same(checkpoints.load(), Checkpoint(1, (layer(z[60:]),)), 60)
     (file,) = (tmp_path / "job").iterdir()
     assert file.stat().st_size < z.nbytes / 8
 

@@ -89,6 +89,21 @@ def test_a_job_makes_the_frames_of_mive_edit(
     assert not (tmp_path / "checkpoints" / job.id).exists()
 
 
+def test_what_the_user_should_know_is_told_before_the_first_step(
+    tmp_path: Path, renderer: EditRenderer, edit: EditRequest
+) -> None:
+    long = edit.instances[0].model_copy(update={"caption": "a cup, " * 60})
+    job = render(tmp_path, renderer, edit.model_copy(update={"instances": (long,)}))
+    store = JobStore(tmp_path / "jobs.sqlite")
+    told = {e.WhichOneof("event"): e for e in store.events(ANNA, job.id)}
+    kinds = list(told)
+    assert kinds.index("warned") < kinds.index("step")
+    (warning,) = told["warned"].warned.warnings
+    assert "longer than the model takes" in warning
+    assert manifest_of(job).warnings == tuple(told["done"].done.warnings) == (warning,)
+    store.close()
+
+
 def test_a_range_keeps_the_clips_numbers(tmp_path: Path, renderer: EditRenderer, edit: EditRequest) -> None:
     job = render(tmp_path, renderer, edit.model_copy(update={"frames": FrameRange(1, 3)}))
     assert job.frames == manifest_of(job).frames == FrameRange(1, 3)

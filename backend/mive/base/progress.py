@@ -14,8 +14,9 @@ class Progress:
 
     Attributes:
         stage: "load", "conditions" (with sketches), "inversion", "sampling", "write" or "mattes" (reading them).
-        done, total: steps of this stage, over all windows.
+        done, total: steps of this stage, over all views of all windows.
         window, windows: the window that is running (from 1), and how many there are.
+        view, views: the view that is running (from 1), and how many there are in all windows.
     """
 
     stage: str
@@ -23,6 +24,8 @@ class Progress:
     total: int
     window: int = 1
     windows: int = 1
+    view: int = 1
+    views: int = 1
 
 
 Report = Callable[[Progress], None]

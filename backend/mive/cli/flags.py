@@ -90,7 +90,7 @@ def whole_request(flags: Flags) -> EditRequest:
 
 
 def _settings(flags: Flags) -> Any:
-    values = {"preset": flags.preset, "seed": flags.seed, "matte_fit": flags.matte_fit}
+    values = {"preset": flags.preset, "framing": flags.framing, "seed": flags.seed, "matte_fit": flags.matte_fit}
     settings: dict[str, Any] = {name: v for name, v in values.items() if v is not None}
     for text in flags.set or ():
         name, equals, value = text.partition("=")

@@ -26,15 +26,6 @@ if TYPE_CHECKING:
 def frame(
     *,
     flags: Flags,
-    framing: Annotated[
-        str | None, typer.Option(metavar="whole|close", help="Whole frames, or where the mattes are. [default: close]")
-    ] = None,
-    context: Annotated[
-        float | None, typer.Option(metavar="N", help="The sides of a view by those of its instance. [default: 2.2]")
-    ] = None,
-    closest: Annotated[
-        float | None, typer.Option(metavar="N", help="The most model pixels to a pixel of CLIP. [default: 4]")
-    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -49,8 +40,7 @@ def frame(
 ) -> None:
     """Show what the model would see of a clip: where it would look, how closely, and what it would miss.
 
-    Without --edit it is about all instances that the mattes hold. "mive edit" sees whole frames so far, which is
-    --framing whole.
+    Without --edit it is about all instances that the mattes hold.
     """
     from mive.base.progress import Progress
     from mive.cli.flags import whole_request
@@ -58,7 +48,7 @@ def frame(
     from mive.media import open_clip, open_mattes
 
     whole = whole_request(_with_all(flags) if flags.request is None else flags)
-    rule, fit = _rule(whole, {"framing": framing, "context": context, "closest": closest})
+    rule, fit = _rule(whole)
     source = open_clip(whole.clip)
     span = _span(source, whole.frames)
     read = open_mattes(whole.mattes, whole.instances, source.info, span, fit)
@@ -103,7 +93,7 @@ def _with_all(flags: Flags) -> Flags:
     return replace(flags, edit=[f"{number}=instance {number}" for number in sorted(ids)])
 
 
-def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, MatteFit]:
+def _rule(request: EditRequest) -> tuple[FramingRule, MatteFit]:
     """The rule for a request's bundle and settings, and how mattes are to fit."""
     from mive.editing.framing import FramingRule
     from mive.networks.bundle_files import find_bundle
@@ -111,8 +101,7 @@ def _rule(request: EditRequest, given: dict[str, object]) -> tuple[FramingRule, 
 
     folder = find_bundle(request.bundle)
     settings = request.settings.resolved(bundle_defaults(folder))
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return FramingRule.of(settings, find_layout(folder), **chosen), settings.matte_fit
+    return FramingRule.of(settings, find_layout(folder)), settings.matte_fit
 
 
 def _span(clip: Clip, wanted: FrameRange | None) -> FrameRange:

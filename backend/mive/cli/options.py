@@ -12,7 +12,7 @@ import typer
 
 from mive.errors import RequestError
 from mive.request import USUAL_BUNDLE
-from mive.settings import CODECS, ENGINES, MATTE_FIT, PRESETS, USUAL_PRESET, MatteFit
+from mive.settings import CODECS, ENGINES, FRAMING, MATTE_FIT, PRESETS, USUAL_PRESET, FramingName, MatteFit
 
 ClipArgument = Annotated[str | None, typer.Argument(metavar="CLIP", help="A video, an image or a folder of images.")]
 _OUT_HELP = (
@@ -49,6 +49,13 @@ PresetOption = Annotated[
     str | None,
     typer.Option(metavar="|".join(PRESETS), help=f"How many steps. [default: {USUAL_PRESET}]"),
 ]
+FramingOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(get_args(FramingName)),
+        help=f"What the model sees: whole frames, or where the mattes are. [default: {FRAMING}]",
+    ),
+]
 SeedOption = Annotated[int | None, typer.Option(metavar="N", help="Of the noise that --set variation=0..1 mixes in.")]
 SetOption = Annotated[
     list[str] | None,
@@ -83,6 +90,7 @@ class Flags:
     frames: FramesOption = None
     bundle: BundleOption = None
     preset: PresetOption = None
+    framing: FramingOption = None
     seed: SeedOption = None
     set: SetOption = None
     matte_fit: MatteFitOption = None

@@ -74,13 +74,16 @@ class Teller:
         self._said = ""
 
     def __call__(self, event: Event) -> None:
-        from mive.client import Done, Progressed, Queued
+        from mive.client import Done, Progressed, Queued, Warned
 
         match event:
             case Progressed():
                 self._display(event.progress, event.eta)
             case Queued():
                 self._say(_waiting(event.position, event.attempts))
+            case Warned(warnings=warnings):
+                for warning in warnings:
+                    self._say(f"Warning: {warning}")
             case Done(cached=True):
                 self._say("the same edit had been made before")
 

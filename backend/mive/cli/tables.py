@@ -44,7 +44,7 @@ def show_scores(scores: Scores) -> None:
 def show_views(framing: Framing) -> None:
     """All views on stdout, with a line between windows."""
     table = Table("frames", "instances", "box", "at", "model", "scale")
-    for frames, views in framing.windows():
+    for _, frames, views in framing.windows():
         for view in views:
             first, last = view.box(frames.first), view.box(frames.last)
             where = f"{first.left},{first.top}" + ("" if view.still else f" … {last.left},{last.top}")

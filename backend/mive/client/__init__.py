@@ -23,7 +23,7 @@ and writes files as ``mive edit`` does.
 from mive.client.address import Address, Tls, read_token
 from mive.client.aio import AsyncClient
 from mive.client.errors import Busy, NotFound, ServerError, TimedOut, TlsMismatch, TokenRefused, Unreachable
-from mive.client.events import Cancelled, Done, Event, Failed, Preview, Progressed, Queued, WindowFinished
+from mive.client.events import Cancelled, Done, Event, Failed, Preview, Progressed, Queued, Warned, WindowFinished
 from mive.client.files import RenderResult, collect, follow, own_manifest, render
 from mive.client.info import Device, Limits, ServerInfo
 from mive.client.jobs import Job, JobPage
@@ -54,6 +54,7 @@ __all__ = [
     "TlsMismatch",
     "TokenRefused",
     "Unreachable",
+    "Warned",
     "WindowFinished",
     "collect",
     "follow",

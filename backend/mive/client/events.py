@@ -94,6 +94,17 @@ class WindowFinished(Event):
 
 
 @dataclass(frozen=True)
+class Warned(Event):
+    """What the user should know, as soon as it is known.
+
+    Attributes:
+        warnings: all that are known so far.
+    """
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Done(Event):
     """All frames and the manifest can be fetched.
 
@@ -158,6 +169,8 @@ def event_from_message(message: job_pb2.JobEvent, first: int = 0) -> Event | Non
             case "window_finished":
                 finished = message.window_finished
                 return WindowFinished(*head, moved(finished.frames, first), finished.window, finished.windows)
+            case "warned":
+                return Warned(*head, tuple(message.warned.warnings))
             case "done":
                 done = message.done
                 return Done(*head, moved(done.frames, first), tuple(done.warnings), done.cached)

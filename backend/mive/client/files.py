@@ -191,8 +191,8 @@ def _fetch(client: Client, done: Done, writer: FrameWriter, report: Report) -> M
 
 def _finish(manifest: Manifest, writer: FrameWriter, done: Done, clock: Clock) -> RenderResult:
     path = manifest_path(writer.out)
-    write_manifest(manifest, path)
     warnings = (*done.warnings, *writer.warnings)
+    write_manifest(manifest.model_copy(update={"warnings": warnings}), path)
     return RenderResult(writer.out, path, len(done.frames), clock.rounded(), warnings, done.job_id)
 
 

@@ -94,7 +94,9 @@ class Lines:
             return
         self._last = now
         parts = [f"{_STAGES.get(progress.stage, progress.stage)} {progress.done}/{progress.total}"]
-        if progress.windows > 1:
+        if progress.views > progress.windows:
+            parts.append(f"view {progress.view}/{progress.views}")
+        elif progress.windows > 1:
             parts.append(f"window {progress.window}/{progress.windows}")
         if eta is not None:
             parts.append(_left_in_all(eta))

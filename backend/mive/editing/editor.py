@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,18 +17,29 @@ from torch import Tensor
 
 from mive.base.progress import Clock, Progress, Report
 from mive.editing.checkpoint import Checkpoint, Keep
+from mive.editing.framing import (
+    FramedWindow,
+    Framing,
+    FramingRule,
+    Picture,
+    View,
+    find_losses,
+    frame_shot,
+    measure,
+    paste_views,
+    to_model,
+)
 from mive.editing.inversions import InversionCache, inversion_key
-from mive.editing.previews import Previews, WindowPreview
+from mive.editing.previews import Previews, ViewPreview
 from mive.editing.samplers import first_latents, instances_of, make_plan, make_sampler, own
 from mive.editing.sketches import Sketcher
-from mive.editing.windows import make_windows
+from mive.editing.views import Layer, Place, Teller, ViewPart, layers
 from mive.engines.choice import Choice, choose_engine, engine_dtype, make_engine
 from mive.engines.devices import choose_device
 from mive.engines.engine import Engine
 from mive.errors import EngineError
 from mive.manifest import BundleRecord, Manifest
-from mive.media import Clip, Mattes, inward_feather, paste, to_float
-from mive.media.sizes import model_frame, model_size
+from mive.media import Clip, Mattes
 from mive.method.sampling import Inverted, Sampler, State, invert
 from mive.method.schedule import Grids, make_grids
 from mive.networks.bundle import Bundle, load_bundle
@@ -38,7 +49,6 @@ from mive.request import EditRequest, FrameRange, ResolvedSettings
 from mive.settings import USUAL_ENGINE, EngineName
 
 Pixels = NDArray[np.float32]
-Teller = Callable[[str, int, int], None]
 
 _INVERTING = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 """The parts of a bundle that have a say in inverted latents."""
@@ -114,59 +124,100 @@ class Editor:
         ]
         return cls(request, settings, hashes, engine, cache, grids, plan, clock, warnings)
 
+    def frame(self, mattes: Mattes, told: Callable[[int, int], None] = lambda done, total: None) -> Framing:
+        """What the model is shown of the shot; what it will miss is added to `warnings`.
+
+        Args:
+            mattes: are read once, from the first frame to the last.
+            told: how many of the frames are read.
+        """
+        extents = measure(mattes, told)
+        framing = frame_shot(extents, FramingRule.of(self.settings, self.engine.bundle.layout))
+        self.warnings.extend(loss.sentence for loss in find_losses(framing, extents))
+        return framing
+
     def run(
         self,
         clip: Clip,
         mattes: Mattes,
-        frames: FrameRange,
+        framing: Framing,
         report: Report,
         start: Checkpoint | None = None,
         keep: Keep = lambda checkpoint: None,
         previews: Previews | None = None,
         source: Iterator[NDArray[np.generic]] | None = None,
     ) -> Iterator[NDArray[np.generic]]:
-        """Edit the frames window by window and yield them in order, in the clip's own depth.
+        """Edit the frames window by window, each view by view, and yield them in order, in the clip's own depth.
 
-        Only one window of frames at model size is in memory, and the source is read again for pasting.
+        Only one view's frames at model size are in memory; the source is read for each view, and again for pasting.
 
         Args:
+            framing: what `frame` said of these mattes.
             report: told how far the edit is; it may raise to stop it.
             start: where to go on; the first frame yielded is then the first of that window. The frames are the same,
                 bit for bit, as those of an edit that was never stopped.
-            keep: given a checkpoint after every step and after every window's last frame.
+            keep: given a checkpoint after every step, view and window's last frame.
             previews: how often previews are made, and who gets them.
             source: the clip's frames from the first one yielded on, which are pasted over; None reads them.
         """
-        windows = make_windows(len(frames), self.settings.window, self.settings.overlap)
+        windows = framing.windows()
         start = start or Checkpoint()
-        source = source or clip.read(FrameRange(frames.first + windows[start.window].first, frames.last))
-        device = self.engine.device
-        carried = None if start.carried is None else start.carried.to(device)
-        state = None if start.state is None else start.state.to(device)
-        for number, window in enumerate(windows[start.window :], start=start.window + 1):
-            tell = _teller(report, number, len(windows))
-
-            def keep_state(state: State, number: int = number, carried: Tensor | None = carried) -> None:
-                keep(Checkpoint(number - 1, carried, state))
-
-            first = frames.first + window.first
-            part = FrameRange(first, first + window.length - 1)
-            shown = None if previews is None else previews.of_window(window.first, number, len(windows))
-            tell("conditions", 0, 1)
-            small = self._model_frames(clip, part)
-            # One frame's mattes at a time: at full resolution a window of them outweighs all else.
-            planes = (self._planes(mattes.read(index)) for index in part.indices())
-            z_0 = window.blend(carried, self.edit_window(small, planes, tell, state, keep_state, shown))
-            carried, state = z_0[window.final :], None
-            for offset, decoded in enumerate(self._decode(z_0[: window.final])):
-                alpha = mattes.read(first + offset)
-                yield self._paste(next(source), decoded, alpha)
-                report(Progress("write", window.first + offset + 1, len(frames), number, len(windows)))
+        frames = framing.frames
+        source = source or clip.read(FrameRange(windows[start.window].frames.first, frames.last))
+        before = [replace(layer, z=layer.z.to(self.engine.device)) for layer in start.carried]
+        for number, framed in enumerate(windows[start.window :], start=start.window + 1):
+            earlier = sum(len(window.views) for window in windows[: number - 1])
+            place = Place(number, len(windows), earlier + 1, len(framing.views))
+            made = self._edit_views(clip, mattes, framed, place, report, start, keep, previews)
+            now = layers(framed, before, made)
+            for index, pictures in zip(framed.final.indices(), self._pictures(now, framed.window.final), strict=True):
+                alpha = mattes.read(index)
+                yield paste_views(next(source), pictures, alpha, mattes.ids, index, self.settings.feather)
+                report(Progress("write", index - frames.first + 1, len(frames), number, len(windows)))
+            before = [left for layer in now if (left := layer.after(framed.window.final)).weights]
+            start = Checkpoint(number, tuple(before))
             if number < len(windows):
-                keep(Checkpoint(number, carried))
+                keep(start)
 
-    def edit_window(
+    def _edit_views(
         self,
+        clip: Clip,
+        mattes: Mattes,
+        framed: FramedWindow,
+        place: Place,
+        report: Report,
+        start: Checkpoint,
+        keep: Keep,
+        previews: Previews | None,
+    ) -> Iterator[tuple[View, Tensor]]:
+        """Every view of a window with its z_0 [N, C, h, w], from ``start`` on."""
+        device = self.engine.device
+        reached = start
+        for offset, view in enumerate(framed.views):
+            if offset < len(start.edited):
+                yield view, start.edited[offset].to(device)
+                continue
+            part = ViewPart(self.request, self.settings, view, mattes)
+            now = replace(place, view=place.view + offset)
+
+            def keep_state(state: State, reached: Checkpoint = reached) -> None:
+                keep(replace(reached, state=state))
+
+            shown = None if previews is None else previews.of_view(framed.window.first, part.places, now)
+            tell = now.teller(report)
+            tell("conditions", 0, 1)
+            small = np.stack([to_model(frame, view, index) for index, frame in
+                              zip(view.frames.indices(), clip.read(view.frames), strict=True)])  # fmt: skip
+            state = None if reached.state is None else reached.state.to(device)
+            z_0 = self.edit_view(part.request, small, part.planes(), tell, state, keep_state, shown)
+            reached = replace(reached, edited=(*reached.edited, z_0), state=None)
+            if offset + 1 < len(framed.views):
+                keep(reached)
+            yield view, z_0
+
+    def edit_view(
+        self,
+        request: EditRequest,
         small: Pixels,
         planes: Iterator[Pixels],
         tell: Teller,
@@ -174,14 +225,15 @@ class Editor:
         keep: Callable[[State], None],
         previews: Previews | None,
     ) -> Tensor:
-        """The edited z_0 [N, C, h, w] of one window, from ``state`` on; editors of another kind make it otherwise.
+        """The edited z_0 [N, C, h, w] of one view, from ``state`` on; editors of another kind make it otherwise.
 
         Args:
+            request: with the M instances of the view, each with its guidance there.
             small: the frames at model size, [N, H, W, 3] in 0..1.
-            planes: each frame's mattes in the clip's size, as the method sees them, [M, height, width] in 0..1.
+            planes: each frame's mattes in the view's box, as the method sees them, [M, height, width] in 0..1.
             tell: told how far each stage is.
             keep: given every state that the edit can go on from.
-            previews: of this window.
+            previews: of this view.
         """
         flow_attention = None if self.settings.flow_attention == "none" else self.settings.flow_attention
         conditions = self.engine.conditions(small, planes, self.settings.flow, flow_attention, self.settings.mask_cells)
@@ -189,10 +241,11 @@ class Editor:
         key = self._inversion_key(small)
         inverted = self._kept_inversion(key)
         z_0 = self.engine.encode(small) if inverted is None else inverted[None]
-        sampler = make_sampler(self.request, self.settings, self.engine, self.grids, conditions, z_0)
-        preview = None if previews is None else WindowPreview(small, z_0, sampler.masks)
+        sampler = make_sampler(request, self.settings, self.engine, self.grids, conditions, z_0)
+        preview = None if previews is None else ViewPreview(small, z_0, sampler.masks)
         if previews and preview and previews.sketches and inverted is None and state is None:
-            self._sketch(previews, preview, sampler, z_0, partial(tell, "conditions"))
+            seeds = [own(instance.seed, self.settings.seed) for instance in instances_of(request, self.settings)]
+            self._sketch(previews, preview, sampler, z_0, seeds, partial(tell, "conditions"))
         tell("conditions", 1, 1)
         if inverted is not None:
             tell("inversion", 1, 1)
@@ -200,7 +253,7 @@ class Editor:
             inverted = invert(z_0, self.grids, sampler.schedule, self.engine, progress=partial(tell, "inversion"))
             self.cache.save(key, inverted)
         self.clock.lap("inversion")
-        initial = first_latents(self.request, self.settings, inverted[self.grids.sampling[0]], sampler.masks)
+        initial = first_latents(request, self.settings, inverted[self.grids.sampling[0]], sampler.masks)
         sampler = replace(sampler, inverted=inverted, initial=initial)
 
         def reach(reached: State) -> None:
@@ -215,13 +268,13 @@ class Editor:
     def _sketch(
         self,
         previews: Previews,
-        preview: WindowPreview,
+        preview: ViewPreview,
         sampler: Sampler,
         z_0: Tensor,
+        seeds: Sequence[int],
         told: Callable[[int, int], None],
     ) -> None:
         """Show every instance in a sketch, where that takes less than the inversion, which comes next."""
-        seeds = [own(instance.seed, self.settings.seed) for instance in instances_of(self.request, self.settings)]
         sketcher = Sketcher(sampler, z_0, seeds, self.settings, told)
         # With TensorRT, programs for single frames would have to be built first.
         if self.engine.name != "torch" or sketcher.forwards >= len(z_0) * len(self.grids.inversion):
@@ -240,21 +293,6 @@ class Editor:
         assert z_0 is not None, "a plan ends with fused latents"
         return z_0
 
-    def _model_frames(self, clip: Clip, part: FrameRange) -> Pixels:
-        size = model_size(
-            clip.info.width,
-            clip.info.height,
-            self.settings.model_size,
-            self.engine.bundle.latent_multiple,
-        )
-        return np.stack([model_frame(np.clip(to_float(frame), 0, 1), size) for frame in clip.read(part)])
-
-    def _planes(self, alpha: Pixels) -> Pixels:
-        """Mattes [M, H, W] as the method sees them; one global caption edits the frame as a whole."""
-        if self.settings.caption_mode == "global":
-            return np.ones((1, *alpha.shape[1:]), np.float32)
-        return alpha
-
     def _inversion_key(self, small: Pixels) -> str:
         return inversion_key(
             small,
@@ -269,33 +307,37 @@ class Editor:
         kept = self.cache.load(key)
         return None if kept is None else {t: z.to(self.engine.device) for t, z in kept.items()}
 
+    def _pictures(self, now: Sequence[Layer], count: int) -> Iterator[list[Picture]]:
+        """What each of the first ``count`` frames of a window's layers is pasted from."""
+        streams = [(layer, self._decode(layer.z[:count])) for layer in now]
+        for offset in range(count):
+            yield [
+                Picture(layer.view, next(decoded), layer.weights[offset])
+                for layer, decoded in streams
+                if offset < len(layer.weights)
+            ]
+
     def _decode(self, z_0: Tensor) -> Iterator[Pixels]:
         for part in torch.split(z_0, self.decoded_together):
             yield from self.engine.decode(part)
-
-    def _paste(self, source: NDArray[np.generic], decoded: Pixels, alpha: Pixels) -> NDArray[np.generic]:
-        """The source with the edit inside its mattes, every other pixel as it was."""
-        coverage = np.clip(alpha.sum(0), 0, 1).astype(np.float32)
-        if self.settings.feather:
-            coverage = inward_feather(coverage, self.settings.feather)
-        height, width = source.shape[:2]
-        return paste(source, model_frame(decoded, (height, width)), coverage)
 
     def manifest(
         self,
         source_hash: str,
         matte_hashes: dict[str, str],
-        frames: FrameRange,
+        framing: Framing,
         outputs: tuple[str, ...],
         frames_hash: str,
         seconds: dict[str, float],
+        warnings: tuple[str, ...],
     ) -> Manifest:
         """What was done, so that it can be done again; see `Manifest`."""
         precision = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[self.engine.dtype]
         return Manifest(
             request=self.request,
             settings=self.settings,
-            frames=frames,
+            frames=framing.frames,
+            views=tuple(view.model_dump(mode="json") for view in framing.views),
             source_hash=source_hash,
             matte_hashes=matte_hashes,
             bundle=BundleRecord(name=self.request.bundle, files=dict(self.hashes)),
@@ -307,13 +349,5 @@ class Editor:
             seconds=seconds,
             outputs=outputs,
             frames_hash=frames_hash,
+            warnings=warnings,
         )
-
-
-def _teller(report: Report, number: int, count: int) -> Teller:
-    """Reports a window's (stage, done, total) as progress of the whole edit."""
-
-    def tell(stage: str, done: int, total: int) -> None:
-        report(Progress(stage, (number - 1) * total + done, count * total, number, count))
-
-    return tell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mive.editing.views import Place
 from mive.media.sizes import model_frame
 from mive.method.sampling import Sampler, State
 from mive.plans import Lps, Nps, PlanStep
@@ -28,7 +29,7 @@ class Preview:
 
     Attributes:
         instance: its index in the request.
-        frame: index of the frame in the window; as `Previews.tell` is told, counted from the first edited frame.
+        frame: index of the frame in the view; as `Previews.tell` is told, counted from the first edited frame.
         image: uint8 [h, w, 3], the part of the frame around the instance.
     """
 
@@ -43,7 +44,7 @@ class Previews:
 
     Attributes:
         every: steps of the plan between two of them, 1 or more.
-        tell: given each preview with the steps done and all steps, both over all windows; sketches come after step 0.
+        tell: given each preview with the steps done and all steps, both over all views; sketches come after step 0.
         sketches: whether instances are sketched before the first step.
     """
 
@@ -51,19 +52,21 @@ class Previews:
     tell: Callable[[Preview, int, int], None]
     sketches: bool = True
 
-    def of_window(self, first: int, number: int, count: int) -> Previews:
-        """The same for one window, in its own numbers of frames and steps.
+    def of_view(self, first: int, instances: Sequence[int], place: Place) -> Previews:
+        """The same for one view, in its own numbers of instances, frames and steps.
 
         Args:
-            first: the window's first frame, counted from the first edited one.
-            number, count: the window, from 1, and how many there are.
+            first: the view's first frame, counted from the first edited one.
+            instances: their indices in the request.
+            place: of the view.
         """
 
         def tell(preview: Preview, done: int, total: int) -> None:
-            self.tell(replace(preview, frame=first + preview.frame), (number - 1) * total + done, count * total)
+            shown = replace(preview, instance=instances[preview.instance], frame=first + preview.frame)
+            self.tell(shown, *place.over_all(done, total))
 
         # When another window begins, most instances have been seen as they become.
-        return Previews(self.every, tell, self.sketches and number == 1)
+        return Previews(self.every, tell, self.sketches and place.window == 1)
 
     def show(self, made: Iterator[Preview], done: int, total: int) -> None:
         """Make and tell the previews after a step, if it is one of those that have any."""
@@ -72,16 +75,16 @@ class Previews:
                 self.tell(preview, done, total)
 
 
-class WindowPreview:
-    """Makes the previews of one window without running a network.
+class ViewPreview:
+    """Makes the previews of one view without running a network.
 
     The source has taken the same noise as the edit, so at every timestep what the two latents differ by is the change:
     z_0 + (ẑ_t - z̃_t) / √ᾱ_t. It grows from nothing to the edit as t falls; with a variation the edit has other noise,
-    which shows until late. Colours come from a linear fit of the window's own pixels to its own latents, which serves
+    which shows until late. Colours come from a linear fit of the view's own pixels to its own latents, which serves
     any VAE. Outside the instance a preview shows the source.
 
     Args:
-        pixels: [N, H, W, 3] in 0..1, the window at model size.
+        pixels: [N, H, W, 3] in 0..1, the view at model size.
         z_0: [N, C, h, w], their latents.
         masks: [M, N, 1, h, w].
     """

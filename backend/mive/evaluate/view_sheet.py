@@ -29,7 +29,7 @@ def view_sheet(clip: Clip, mattes: Mattes, framing: Framing, shown: int = 4) -> 
         MediaError: a frame cannot be read.
     """
     parts = []
-    for frames, views in framing.windows():
+    for _, frames, views in framing.windows():
         chosen = [frames.first + at for at in spread(len(frames), shown)]
         pictures = [
             drawn(next(clip.read(FrameRange(index, index))), mattes.read(index), mattes.ids, views, index, _CELL)
@@ -51,7 +51,7 @@ def drawn_frames(clip: Clip, mattes: Mattes, framing: Framing) -> Iterator[Image
     windows = framing.windows()
     side = max(framing.width, framing.height)
     for index, frame in zip(framing.frames.indices(), clip.read(framing.frames), strict=True):
-        views = next(views for frames, views in reversed(windows) if frames.first <= index)
+        views = next(framed.views for framed in reversed(windows) if framed.frames.first <= index)
         yield drawn(frame, mattes.read(index), mattes.ids, views, index, side)
 
 

@@ -20,10 +20,12 @@ from safetensors.torch import load, save
 
 from mive.base.atomic import output_errors, remove_asides, write_whole
 from mive.editing.checkpoint import Checkpoint
+from mive.editing.framing import View
+from mive.editing.views import Layer
 from mive.method.sampling import State
 from mive.server.files import make_folder
 
-_MAGIC = b"MIVECKP1"
+_MAGIC = b"MIVECKP2"
 _LENGTH = struct.Struct("<Q")
 _KEPT = 2
 _UNREADABLE = (ValueError, TypeError, LookupError, struct.error, safetensors.SafetensorError)
@@ -87,16 +89,20 @@ class Checkpoints:
 
 def _encode(checkpoint: Checkpoint, frames: int, identity: str) -> Iterator[bytes]:
     state = checkpoint.state
-    tensors = {"carried": checkpoint.carried}
+    tensors = {f"carried{number}": layer.z for number, layer in enumerate(checkpoint.carried)}
+    tensors |= {f"edited{number}": z_0 for number, z_0 in enumerate(checkpoint.edited)}
     if state is not None:
-        tensors |= {"fused": state.fused, "instances": state.instances}
+        given = {"fused": state.fused, "instances": state.instances}
+        tensors |= {name: tensor for name, tensor in given.items() if tensor is not None}
     head = {
         "identity": identity,
         "frames": frames,
         "window": checkpoint.window,
+        "carried": [[layer.view.model_dump(mode="json"), layer.weights] for layer in checkpoint.carried],
+        "edited": len(checkpoint.edited),
         "position": None if state is None else state.position,
     }
-    latents = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items() if tensor is not None})
+    latents = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     text = json.dumps(head).encode()
     digest = hashlib.sha256()
     parts = (_LENGTH.pack(len(text)), text, latents)
@@ -121,4 +127,9 @@ def _decode(data: bytes, identity: str) -> Stored:
     latents = load(body[end:])
     position = head["position"]
     state = None if position is None else State(position, latents.get("fused"), latents.get("instances"))
-    return Stored(Checkpoint(head["window"], latents.get("carried"), state), head["frames"])
+    carried = tuple(
+        Layer(View(**view), latents[f"carried{number}"], tuple(weights))
+        for number, (view, weights) in enumerate(head["carried"])
+    )
+    edited = tuple(latents[f"edited{number}"] for number in range(head["edited"]))
+    return Stored(Checkpoint(head["window"], carried, edited, state), head["frames"])

@@ -20,9 +20,9 @@ from mive.base.progress import Clock, Progress
 from mive.edit import Shot, open_shot
 from mive.editing.checkpoint import Checkpoint
 from mive.editing.editor import Editor
+from mive.editing.framing import Framing
 from mive.editing.inversions import InversionCache
 from mive.editing.previews import Preview, Previews
-from mive.editing.windows import Window, make_windows
 from mive.engines.choice import Choice, choose_engine, engine_dtype
 from mive.engines.devices import choose_device, memory_of
 from mive.engines.torch_engine import TorchEngine
@@ -112,24 +112,26 @@ class EditRenderer:
         choice = choose_engine(self.engine, settings, self.device)
         bundle, hashes = self._loaded(shot.folder, settings, choice)
         editor = Editor.with_bundle(task.request, settings, bundle, hashes, self.cache, clock, choice)
+        with damage_told():
+            framing = editor.frame(shot.mattes)
+        task.warned(editor.warnings)
         task.report(Progress("load", 1, 1))
         # Reads every frame, so that damage shows before the first step.
         with damage_told():
             source_hash, mattes = content_hash(shot.clip, shot.frames), matte_hashes(shot.mattes)
         clock.lap("load")
         key = self._key_of(editor, (task.owner, source_hash, sorted(mattes.values()), str(shot.frames)))
-        known = task.adopt(key)
+        known, warnings = task.adopt(key), tuple(editor.warnings)
         if known is not None:
-            manifest = known.model_copy(update={"request": task.request, "matte_hashes": mattes})
-            return Rendered(manifest, tuple(editor.warnings), key, cached=True)
-        self._run(task, editor, shot)
+            used = {"request": task.request, "matte_hashes": mattes, "warnings": warnings}
+            return Rendered(known.model_copy(update=used), warnings, key, cached=True)
+        self._run(task, editor, shot, framing)
         frames_hash = task.results.hash(shot.frames)
-        manifest = editor.manifest(source_hash, mattes, shot.frames, (), frames_hash, clock.rounded())
-        return Rendered(manifest, tuple(editor.warnings), key)
+        manifest = editor.manifest(source_hash, mattes, framing, (), frames_hash, clock.rounded(), warnings)
+        return Rendered(manifest, warnings, key)
 
-    def _run(self, task: Task, editor: Editor, shot: Shot) -> None:
-        frames = shot.frames
-        windows = make_windows(len(frames), editor.settings.window, editor.settings.overlap)
+    def _run(self, task: Task, editor: Editor, shot: Shot, framing: Framing) -> None:
+        frames, windows = shot.frames, framing.windows()
         checkpoints = Checkpoints(task.checkpoints, self._identity(editor))
         start, done = None, 0
         stored = checkpoints.load()
@@ -141,18 +143,19 @@ class EditRenderer:
 
         def keep(checkpoint: Checkpoint) -> None:
             nonlocal ahead
-            checkpoints.save(checkpoint, windows[checkpoint.window].first)
+            checkpoints.save(checkpoint, windows[checkpoint.window].window.first)
             if not ahead:
                 task.checkpointed()
             ahead = True
 
-        ends = {window.first + window.final: number for number, window in enumerate(windows)}
-        for frame in editor.run(shot.clip, shot.mattes, frames, task.report, start, keep, _previews(task, frames)):
+        ends = {framed.final.last: number for number, framed in enumerate(windows, 1)}
+        for frame in editor.run(shot.clip, shot.mattes, framing, task.report, start, keep, _previews(task, frames)):
             task.results.write(frames.first + done, frame)
             editor.clock.lap("write")
             done += 1
-            if done in ends:
-                task.finished(_part(frames, windows[ends[done]]), ends[done] + 1, len(windows))
+            number = ends.get(frames.first + done - 1)
+            if number is not None:
+                task.finished(windows[number - 1].final, number, len(windows))
 
     def _on_this_device(self, settings: ResolvedSettings, window: int | None) -> ResolvedSettings:
         """The settings on this worker's device, which is the server's choice and not the client's."""
@@ -230,12 +233,6 @@ def _main_memory() -> tuple[int, int]:
         return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
     except (OSError, ValueError, AttributeError):
         return 0, 0
-
-
-def _part(frames: FrameRange, window: Window) -> FrameRange:
-    """The frames of the clip that a window finishes."""
-    first = frames.first + window.first
-    return FrameRange(first, first + window.final - 1)
 
 
 def _fingerprint(folder: Path) -> tuple[tuple[str, int, int], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +39,7 @@ class Task:
         finished: told the frames, number (from 1) and count of every finished window.
         preview_every: steps between two previews; 0 means none.
         preview: told an instance's id, the frame's index in the clip, the image, and the steps done and in all.
+        warned: told what the user should know, all that is known so far.
         adopt: given the key of a result, puts the frames of an earlier job with that key into ``results`` and returns
             its manifest; None where there is none.
     """
@@ -55,6 +56,7 @@ class Task:
     finished: Callable[[FrameRange, int, int], None]
     preview_every: int
     preview: Callable[[int, int, Image, int, int], None]
+    warned: Callable[[Sequence[str]], None]
     adopt: Callable[[str], Manifest | None]
 
 

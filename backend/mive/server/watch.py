@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -82,6 +82,7 @@ class Watch:
             finished=self._finished,
             preview_every=self._job.preview_every,
             preview=self._preview,
+            warned=self._warned,
             adopt=partial(self._adopt, results),
         )
 
@@ -141,6 +142,10 @@ class Watch:
             # Another version wrote it.
             results.of(self._job.id).clear()
             return None
+
+    def _warned(self, warnings: Sequence[str]) -> None:
+        if warnings:
+            self._tell(job_pb2.JobEvent(warned=job_pb2.Warned(warnings=warnings)), "warned")
 
     def _preview(self, instance: int, frame: int, image: Image, done: int, total: int) -> None:
         layout = media_pb2.FrameFormat(

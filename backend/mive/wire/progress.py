@@ -29,7 +29,13 @@ def progress_to_event(progress: Progress, *, eta: float | None = None, cached: b
         cached: the stage's result was found in a cache.
     """
     message = job_pb2.Progress(
-        done=progress.done, total=progress.total, window=progress.window, windows=progress.windows, cached=cached
+        done=progress.done,
+        total=progress.total,
+        window=progress.window,
+        windows=progress.windows,
+        view=progress.view,
+        views=progress.views,
+        cached=cached,
     )
     if eta is not None:
         message.eta.seconds, message.eta.nanos = divmod(round(max(eta, 0) * _NANOSECONDS), _NANOSECONDS)
@@ -53,7 +59,8 @@ def progress_from_event(event: job_pb2.JobEvent) -> Progress:
             field="event",
         )
     message: job_pb2.Progress = getattr(event, kind)
-    return Progress(_EVENTS[kind], message.done, message.total, message.window, message.windows)
+    places = (message.window, message.windows, message.view, message.views)
+    return Progress(_EVENTS[kind], message.done, message.total, *places)
 
 
 def is_progress(event: job_pb2.JobEvent) -> bool:

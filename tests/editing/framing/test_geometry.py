@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.editing.framing.shots import coverages, extents, rule
 
-from mive.editing.framing import Box, View, frame_shot, paste_views, to_clip, to_model
+from mive.editing.framing import Box, Picture, View, frame_shot, paste_views, to_clip, to_model
 from mive.media import inward_feather, paste, to_float
 from mive.media.sizes import model_frame, resize_filter
 from mive.request import FrameRange
@@ -37,7 +37,7 @@ def test_a_whole_frame_goes_there_and_back_as_it_did_without_views(dtype: type) 
         coverage = np.clip(mattes.sum(0), 0, 1)
         alpha = inward_feather(coverage, feather) if feather else coverage
         expected = paste(frame, model_frame(decoded, (90, 160)), alpha)
-        assert np.array_equal(paste_views(frame, [(whole, decoded)], mattes, (1, 2), 0, feather), expected)
+        assert np.array_equal(paste_views(frame, [Picture(whole, decoded)], mattes, (1, 2), 0, feather), expected)
 
 
 def test_a_box_of_the_models_size_is_exact_both_ways() -> None:
@@ -47,7 +47,7 @@ def test_a_box_of_the_models_size_is_exact_both_ways() -> None:
     assert np.array_equal(picture, to_float(frame[30:94, 20:84]))
     assert np.array_equal(to_clip(picture, cut), picture)
     everywhere = np.ones((1, 100, 100), np.float32)
-    assert np.array_equal(paste_views(frame, [(cut, picture)], everywhere, (1,), 0), frame)
+    assert np.array_equal(paste_views(frame, [Picture(cut, picture)], everywhere, (1,), 0), frame)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_views_are_pasted_by_their_mattes_and_in_any_order() -> None:
     mattes[0, 10:30, 25:30] = 0.25
     mattes[1, 10:30, 25:45] = 0.75
     bright, dark = np.ones((32, 32, 3), np.float32), np.zeros((32, 32, 3), np.float32)
-    edits = [(view(5, 5, 32, 32, 7), bright), (view(20, 5, 32, 32, 9), dark)]
+    edits = [Picture(view(5, 5, 32, 32, 7), bright), Picture(view(20, 5, 32, 32, 9), dark)]
     frame = paste_views(source, edits, mattes, (7, 9), 0)
     assert np.array_equal(frame, paste_views(source, edits[::-1], mattes, (7, 9), 0))
     assert [int(frame[20, x, 0]) for x in (9, 15, 27, 40, 50)] == [100, 255, 64, 25, 100]

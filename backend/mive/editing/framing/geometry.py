@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +41,23 @@ def to_clip(decoded: Floats, view: View) -> Floats:
     return model_frame(decoded, (view.height, view.width))
 
 
+class Picture(NamedTuple):
+    """What came of one frame of a view.
+
+    Attributes:
+        view: that it was made in.
+        decoded: [h, w, 3] in 0..1, of the view's model size.
+        weight: its part of a cross-fade, above 0; those of one instance add up to 1.
+    """
+
+    view: View
+    decoded: Floats
+    weight: float = 1.0
+
+
 def paste_views(
     source: Pixels,
-    edits: Iterable[tuple[View, Floats]],
+    pictures: Iterable[Picture],
     mattes: Coverage,
     ids: Sequence[int],
     index: int,
@@ -56,7 +71,7 @@ def paste_views(
 
     Args:
         source: [H, W, 3] in any depth.
-        edits: views with frame ``index`` of their decoded pictures, [h, w, 3] in 0..1.
+        pictures: of frame ``index``.
         mattes: [M, H, W] of this frame, at the clip's size.
         ids: of the M instances.
         index: the frame's, in the clip.
@@ -67,12 +82,15 @@ def paste_views(
     """
     mixed = np.zeros(source.shape, np.float32)
     covered = np.zeros(source.shape[:2], np.float32)
-    for view, decoded in edits:
+    shown = set[int]()
+    for view, decoded, weight in pictures:
         box = view.box(index).slices
-        own = mattes[[ids.index(identity) for identity in view.instances]][:, *box].sum(0)
+        own = mattes[[ids.index(identity) for identity in view.instances]][:, *box].sum(0) * np.float32(weight)
         covered[box] += own
         # The first to cover a pixel has a share of exactly 1 of 0, so it arrives unchanged.
         share = np.divide(own, covered[box], out=np.zeros_like(own), where=covered[box] > 0)
         mixed[box] += (to_clip(decoded, view) - mixed[box]) * share[..., None]
-    alpha = np.clip(covered, 0, 1)
+        shown.update(view.instances)
+    edited = mattes[[place for place, identity in enumerate(ids) if identity in shown]].sum(0)
+    alpha = np.where(covered > 0, np.clip(edited, 0, 1), np.float32(0))
     return paste(source, mixed, inward_feather(alpha, feather) if feather else alpha)

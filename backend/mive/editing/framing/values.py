@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from mive.base.validation import Model, Number, reject
-from mive.editing.windows import make_windows
+from mive.base.validation import Model, reject
+from mive.editing.windows import Window, make_windows
 from mive.media.sizes import Size, model_size
 from mive.networks.bundle_layout import Layout
 from mive.request import FrameRange, ResolvedSettings
-from mive.settings import OVERLAP, WINDOW, Count, Index, Pixels, check_windows
-
-Kind = Literal["whole", "close"]
+from mive.settings import (
+    CLOSEST,
+    CONTEXT,
+    FRAMING,
+    OVERLAP,
+    WINDOW,
+    Closest,
+    Context,
+    Count,
+    FramingName,
+    Index,
+    Pixels,
+    check_windows,
+)
 
 
 class Box(NamedTuple):
@@ -35,13 +46,11 @@ class Box(NamedTuple):
 class FramingRule(Model):
     """All that decides a framing besides the mattes."""
 
-    framing: Kind = Field(default="close", description="what the model sees: whole frames, or where the mattes are")
-    context: Annotated[Number, Field(ge=1)] = Field(
-        default=2.2, description="the sides of a view by the sides of its instance"
+    framing: FramingName = Field(
+        default=FRAMING, description="what the model sees: whole frames, or where the mattes are"
     )
-    closest: Annotated[Number, Field(gt=0)] = Field(
-        default=4.0, description="the most model pixels to a pixel of the clip"
-    )
+    context: Context = Field(default=CONTEXT, description="the sides of a view by the sides of its instance")
+    closest: Closest = Field(default=CLOSEST, description="the most model pixels to a pixel of the clip")
     window: Count = Field(default=WINDOW, description="the frames edited at one time")
     overlap: Index = Field(default=OVERLAP, description="the frames that neighbouring windows share")
     model_size: Pixels = Field(description="the short side of whole frames, and the square root of a view's area")
@@ -49,22 +58,20 @@ class FramingRule(Model):
     cell: Count = Field(description="the pixels of a latent, along each side")
 
     @classmethod
-    def of(cls, settings: ResolvedSettings, layout: Layout, **more: Any) -> Self:
+    def of(cls, settings: ResolvedSettings, layout: Layout) -> Self:
         """The rule for the settings of an edit and the networks of a bundle.
 
-        Args:
-            more: of the fields framing, context and closest, those that are not the defaults.
-
-        Raises:
-            RequestError: one of them is wrong.
+        One caption for the whole shot edits whole frames, whatever ``settings.framing`` says.
         """
         return cls(
+            framing="whole" if settings.caption_mode == "global" else settings.framing,
+            context=settings.context,
+            closest=settings.closest,
             window=settings.window,
             overlap=settings.overlap,
             model_size=settings.model_size,
             multiple=layout.latent_multiple,
             cell=layout.latent_factor,
-            **more,
         )
 
     @model_validator(mode="after")
@@ -119,6 +126,11 @@ class View(Model):
         """Model pixels to a pixel of the clip, along the side that has fewer."""
         return min(self.model_width / self.width, self.model_height / self.height)
 
+    def shows_as(self, other: View, frames: FrameRange) -> bool:
+        """Whether both show ``frames``, which both have, alike: the same boxes at one size, for the same instances."""
+        sizes = {(v.width, v.height, v.model_width, v.model_height, v.instances) for v in (self, other)}
+        return len(sizes) == 1 and all(self.box(index) == other.box(index) for index in frames.indices())
+
     def box(self, index: int) -> Box:
         """The box at frame ``index`` of the clip.
 
@@ -131,6 +143,25 @@ class View(Model):
         return Box(left, top, left + self.width, top + self.height)
 
 
+class FramedWindow(NamedTuple):
+    """Frames that are edited together.
+
+    Attributes:
+        window: in frames from the first edited one on.
+        frames: the same in the clip.
+        views: what the model sees of them; none where no instance is seen.
+    """
+
+    window: Window
+    frames: FrameRange
+    views: tuple[View, ...]
+
+    @property
+    def final(self) -> FrameRange:
+        """The frames of the clip that are finished with it."""
+        return FrameRange(self.frames.first, self.frames.first + self.window.final - 1)
+
+
 class Framing(Model):
     """All views of a shot. What the model sees of each window is independent of its other views."""
 
@@ -141,14 +172,17 @@ class Framing(Model):
     rule: FramingRule = Field(description="what decided the views besides the mattes")
     views: tuple[View, ...] = Field(description="the views, by their first frame, then by their instances")
 
-    def windows(self) -> list[tuple[FrameRange, tuple[View, ...]]]:
-        """All windows of frames that are edited together, each with its views, of which there may be none."""
+    def windows(self) -> list[FramedWindow]:
+        """All windows of frames that are edited together, in order."""
         by_first = defaultdict[int, list[View]](list)
         for view in self.views:
             by_first[view.frames.first].append(view)
         planned = make_windows(len(self.frames), self.rule.window, self.rule.overlap)
-        starts = [(self.frames.first + window.first, window.length) for window in planned]
-        return [(FrameRange(first, first + length - 1), tuple(by_first[first])) for first, length in starts]
+        starts = [(self.frames.first + window.first, window) for window in planned]
+        return [
+            FramedWindow(window, FrameRange(first, first + window.length - 1), tuple(by_first[first]))
+            for first, window in starts
+        ]
 
     def digest(self) -> str:
         """SHA-256 (hex) of all fields; the same on every machine."""

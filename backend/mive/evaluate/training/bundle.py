@@ -23,7 +23,7 @@ from mive.evaluate.training.text import write_tokenizer
 PIECE: Final = 15 << 20
 """Bytes of a piece."""
 
-DEFAULTS: dict[str, Any] = {"guidance": 14.0, "mask_cells": "touched", "window": 8, "overlap": 2}
+DEFAULTS: dict[str, Any] = {"guidance": 14.0, "close_guidance": 8.0, "mask_cells": "touched", "window": 8, "overlap": 2}
 """Settings that suit this model better than the paper's.
 
 With less guidance the source's colours survive in a model this small; on 24 × 24 latents a rim of source would stay
