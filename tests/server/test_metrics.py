@@ -20,9 +20,10 @@ from mive.errors import MediaError, RequestError
 from mive.server.address import Address
 from mive.server.auth import AuthInterceptor
 from mive.server.call_metrics import MetricsInterceptor
+from mive.server.http import serve_metrics
 from mive.server.jobs import Submission
 from mive.server.leases import WorkerStatus
-from mive.server.metrics import Metrics, folder_bytes, serve_metrics
+from mive.server.metrics import Metrics, folder_bytes
 from mive.server.options import Folders, WorkerOptions
 from mive.server.store import JobStore
 from mive.server.task import Task

@@ -23,6 +23,7 @@ from mive.base.validation import Model
 from mive.errors import MediaError, RequestError
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo, ColourTags, Pixels
+from mive.media.reading import reading
 from mive.settings import Count
 
 HEADER: Final = "raw.json"
@@ -105,7 +106,8 @@ class RawClip(Clip):
             return self._runs.frame(number, self._shape, dtype)
         size = math.prod(self._shape) * dtype.itemsize
         try:
-            with self.info.files[number].open("rb") as file:
+            path = self.info.files[number]
+            with reading(path), path.open("rb") as file:
                 # The header and the file's length are compared before memory of any size is asked for.
                 if np.lib.format.read_magic(file) == (1, 0):
                     declared = np.lib.format.read_array_header_1_0(file)

@@ -26,9 +26,10 @@ from mive.server.call_metrics import MetricsInterceptor
 from mive.server.config import MESSAGE_BYTES, ServerConfig, check_safe, limits_message
 from mive.server.files import make_folder
 from mive.server.house import House
+from mive.server.http import HALF_OPEN_SECONDS, serve_metrics
 from mive.server.inputs import Inputs
 from mive.server.loops import going_on
-from mive.server.metrics import Metrics, serve_metrics
+from mive.server.metrics import Metrics
 from mive.server.options import Folders, WorkerOptions
 from mive.server.raw_inputs import InputLimits
 from mive.server.regions import Regions
@@ -73,6 +74,8 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
+    # A connection on which nobody begins to speak, or to encrypt, is no client.
+    ("grpc.server_handshake_timeout_ms", int(HALF_OPEN_SECONDS * 1000)),
 )
 
 log = logging.getLogger(__name__)
@@ -153,7 +156,7 @@ async def serve(
     listening: Callable[[str], None] = lambda address: None,
     make_workers: MakeWorkers = worker_processes,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM, SIGINT or SIGHUP (the terminal went), then drain.
 
     Args:
         listening: told the address once calls are answered; models load meanwhile.
@@ -238,7 +241,7 @@ def _add_port(server: grpc.aio.Server, target: str, credentials: grpc.ServerCred
 
 async def _stopped() -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
 
@@ -280,6 +283,8 @@ def worker_options(config: ServerConfig) -> list[WorkerOptions]:
             log=config.log,
             most_frames=config.limits.job_frames,
             longest_side=config.limits.frame_side,
+            matte_bytes=config.limits.matte_bytes,
+            read_seconds=config.limits.read_seconds,
         )
         for number, device in enumerate(config.devices)
     ]

@@ -13,19 +13,15 @@ import threading
 import time
 from collections import Counter as Count
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from mive.base.jobs import FINISHED, STATES
-from mive.errors import RequestError
-from mive.server.address import Address
 from mive.server.errors import StoreError
 from mive.server.jobs import read_message
 from mive.server.leases import WorkerState
@@ -174,39 +170,3 @@ def folder_bytes(folder: Path) -> int:
                 info = os.lstat(os.path.join(place, name))
                 sizes[info.st_ino] = info.st_size
     return sum(sizes.values())
-
-
-@dataclass(frozen=True)
-class MetricsServer:
-    """Answers Prometheus over plain HTTP, in threads of its own."""
-
-    server: WSGIServer
-    thread: threading.Thread
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self.server.server_port
-
-    def stop(self) -> None:
-        """Ends it; the port is free afterwards."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def serve_metrics(address: Address, registry: CollectorRegistry) -> MetricsServer:
-    """Serves metrics until stopped, to anyone who can reach the address.
-
-    Raises:
-        RequestError: the address is taken, or not this machine's.
-    """
-    try:
-        return MetricsServer(*start_http_server(address.port or 0, address.host, registry))
-    except OSError as error:
-        raise RequestError(
-            f"metrics cannot be served on {address.target}: {error.strerror or error}",
-            expected="a free port of an address of this machine",
-            fix="Choose another port",
-            field="metrics_listen",
-        ) from error

@@ -106,8 +106,9 @@ class EditRenderer:
         clock = Clock()
         task.report(Progress("load", 0, 1))
         with damage_told():
-            shot = open_shot(task.request, task.handles.before, task.handles.after)
-        task.opened(shot.frames, shot.clip.info)
+            shot = open_shot(
+                task.request, task.handles.before, task.handles.after, task.opened, most_bytes=task.matte_bytes
+            )
         settings = self._on_this_device(shot.settings, task.window)
         choice = choose_engine(self.engine, settings, self.device)
         bundle, hashes = self._loaded(shot.folder, settings, choice)

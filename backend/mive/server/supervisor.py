@@ -14,7 +14,7 @@ from typing import Protocol
 
 from mive.server.leases import Leases, WorkerStatus
 from mive.server.loops import going_on
-from mive.server.options import WorkerOptions
+from mive.server.options import HUNG, WorkerOptions
 
 WATCH_SECONDS = 0.5
 """How often jobs are looked for that nobody will end; a worker that ends is noticed at once."""
@@ -159,7 +159,8 @@ class Supervisor:
             slot.pause = FIRST_PAUSE
         slot.again_at = now + slot.pause
         log.warning("worker %s: ended with %d, again in %.1f s", slot.options.name, code, slot.pause)
-        slot.pause = min(2 * slot.pause, LONGEST_PAUSE)
+        # The file is to blame, not the worker.
+        slot.pause = FIRST_PAUSE if code == HUNG else min(2 * slot.pause, LONGEST_PAUSE)
 
     def _settle(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
         """Free the jobs of a process that ended, and remember what it said."""

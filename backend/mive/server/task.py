@@ -35,6 +35,7 @@ class Task:
         results: where finished frames go, by their index in the clip.
         report: told how far it is; it raises to stop the edit.
         opened: told the clip, once it is open, and the frames that will be edited; it raises where they are too many.
+        matte_bytes: of memory that the mattes of one frame may take; 0 is no limit.
         checkpointed: told once that the edit got ahead.
         finished: told the frames, number (from 1) and count of every finished window.
         preview_every: steps between two previews; 0 means none.
@@ -52,6 +53,7 @@ class Task:
     results: JobResults
     report: Report
     opened: Callable[[FrameRange, ClipInfo], None]
+    matte_bytes: int
     checkpointed: Callable[[], None]
     finished: Callable[[FrameRange, int, int], None]
     preview_every: int

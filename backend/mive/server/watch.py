@@ -17,7 +17,7 @@ from mive.media import ClipInfo
 from mive.request import FrameRange
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost, Leases
-from mive.server.options import LONGEST_SIDE, MOST_FRAMES
+from mive.server.options import LONGEST_SIDE, MATTE_BYTES, MOST_FRAMES
 from mive.server.results import Results
 from mive.server.task import Image, Task
 from mive.v1 import job_pb2, media_pb2
@@ -45,6 +45,7 @@ class Watch:
         draining: whether the time that a job has left is over.
         most_frames: that one job may have.
         longest_side: of a frame, in pixels.
+        matte_bytes: of memory that the mattes of one frame may take.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Watch:
         draining: Callable[[], bool],
         most_frames: int = MOST_FRAMES,
         longest_side: int = LONGEST_SIDE,
+        matte_bytes: int = MATTE_BYTES,
     ) -> None:
         self._leases = leases
         self._job = job
@@ -62,6 +64,7 @@ class Watch:
         self._draining = draining
         self._most_frames = most_frames
         self._longest_side = longest_side
+        self._matte_bytes = matte_bytes
         self._told: tuple[str, int] | None = None
         self._told_at = 0.0
         self._first_step: tuple[int, float] | None = None
@@ -78,6 +81,7 @@ class Watch:
             results=results.of(self._job.id),
             report=self.report,
             opened=self._opened,
+            matte_bytes=self._matte_bytes,
             checkpointed=self._checkpointed,
             finished=self._finished,
             preview_every=self._job.preview_every,

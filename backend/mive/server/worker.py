@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
+from mive.errors import Cancelled, EngineError, MediaError, MiveError, OutOfMemory, OutputError
+from mive.media.reading import longest_reading
 from mive.server.bell import Listener
 from mive.server.image_limits import check_images, limit_images
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
 from mive.server.logs import about, set_up_logging, take_over
-from mive.server.options import WorkerOptions
+from mive.server.loops import going_on
+from mive.server.options import HUNG, WorkerOptions
 from mive.server.results import Results
 from mive.server.store import JobStore
 from mive.server.task import Rendered, Renderer
@@ -53,6 +55,7 @@ class Worker:
         self.results = Results(options.results, options.results_limit)
         self._drained_at: float | None = None
         self._listener: Listener | None = None
+        self._running: Job | None = None
 
     def drain(self, seconds: float) -> None:
         """Take no more jobs; the running one ends, or is at a checkpoint after ``seconds`` and one step.
@@ -89,9 +92,30 @@ class Worker:
         beating = heartbeat(self.store.leases, job.id, self.name, self.options.lease_seconds)
         with about(job=job.id, owner=job.owner), beating:
             log.info("started, time %d", job.attempts)
+            self._running = job
             self._edit(job)
+            self._running = None
         self.renderer.free()
         return True
+
+    def give_up(self, path: str, seconds: float) -> None:
+        """Fail the running job, whose file has not answered for so long. Another thread calls it, and ends the process.
+
+        Nothing else ends a read that hangs; the next process goes on with the next job.
+        """
+        job = self._running
+        if job is None:
+            return
+        with about(job=job.id, owner=job.owner):
+            log.error("a file has not answered for %.0f s; this worker ends", seconds)
+            self._fail(
+                job,
+                MediaError(
+                    f"{path} has not answered for {seconds:.0f} seconds",
+                    expected="a file on a disk that answers, in a format that can be decoded",
+                    fix="Look at the disk that it lies on, or upload the file",
+                ),
+            )
 
     def _edit(self, job: Job) -> None:
         leases = self.store.leases
@@ -116,9 +140,9 @@ class Worker:
 
     def _render(self, job: Job) -> Rendered:
         """Edit it; out of memory, once more from the start with half the window."""
-        watch = Watch(
-            self.store.leases, job, self.name, self._out_of_time, self.options.most_frames, self.options.longest_side
-        )
+        own = self.options
+        limits = (own.most_frames, own.longest_side, own.matte_bytes)
+        watch = Watch(self.store.leases, job, self.name, self._out_of_time, *limits)
         checkpoints, results = self.options.checkpoints / job.id, self.results
         task = watch.task(job.window, checkpoints, results)
         check_images(task.request, self.options.longest_side)
@@ -179,7 +203,7 @@ def _unexpected(error: Exception) -> EngineError:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a worker until SIGTERM, SIGINT or the end of standard input, which means that its supervisor died.
+    """Run a worker until SIGTERM, SIGINT, SIGHUP or the end of standard input, which means that its supervisor died.
 
     Returns:
         0, or the exit code of the error that kept it from starting.
@@ -199,9 +223,10 @@ def main(arguments: Sequence[str]) -> int:
     # What models bring with them is imported by now.
     take_over()
     worker = Worker(store, options, renderer)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: worker.drain(options.drain_seconds))
     threading.Thread(target=_await_end, args=(worker,), daemon=True).start()
+    threading.Thread(target=_await_answers, args=(worker, options.read_seconds), daemon=True).start()
     leases.announce(options.name, options.device, "ready", about=renderer.about())
     worker.run()
     leases.announce(options.name, options.device, "stopped")
@@ -224,6 +249,17 @@ def _await_end(worker: Worker) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     worker.drain(0)
+
+
+def _await_answers(worker: Worker, seconds: float) -> None:
+    """Ends the process where a file does not answer."""
+    while True:
+        time.sleep(min(seconds / 10, 1.0))
+        asked = longest_reading()
+        if asked is not None and asked[1] > seconds:
+            with going_on("a job whose file does not answer could not be failed"):
+                worker.give_up(*asked)
+            os._exit(HUNG)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ PATH_SECONDS: Final = 60.0
 _MOST_KEY: Final = 128
 _MOST_HANDLES: Final = 10_000
 _MOST_PARTS: Final = 100_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,7 @@ class JobCalls:
             JobNotFound: the owner has none of that id.
         """
         await asyncio.to_thread(self.store.cancel, owner, job_id, reason)
+        log.info("job %s is to be cancelled", job_id)
         return await self.message(owner, job_id)
 
     async def manifest(self, owner: str, job_id: str) -> str:
