@@ -35,6 +35,7 @@ from mive.server.raw_inputs import InputLimits
 from mive.server.regions import Regions
 from mive.server.results import Results
 from mive.server.roots import Roots
+from mive.server.rpc.board import Board
 from mive.server.rpc.frames import FrameCalls
 from mive.server.rpc.jobs import VANISHED, JobCalls, JobRules
 from mive.server.rpc.pulse import Pulse
@@ -136,13 +137,14 @@ class Parts:
         inputs = Inputs(folders.inputs, uploads, regions, roots=config.path_roots, limits=input_limits, clock=house.now)
         checks = health.aio.HealthServicer()
         readiness, pulse = Readiness(workers, checks), Pulse(store.database)
+        board = Board(store, pulse)
         roots = Roots(config.path_roots, closed=config.data)
         rules = JobRules(config.bundle, roots, limits.job_instances, limits.job_frames)
         metrics, pools = Metrics(store, workers, folders), Pools()
         service = MiveService(
             info=lambda: server_info(config, readiness, store),
             jobs=JobCalls(store, results, inputs, rules, readiness.check, pools, Turns(STAGINGS, WAITING_STAGINGS)),
-            watching=Watching(store, pulse, inputs.redact),
+            watching=Watching(store, board, inputs.redact),
             frames=FrameCalls(store, results, regions, pulse, pools.transfers),
             transfers=TransferCalls(uploads, regions, pools, metrics.upload_bytes.inc),
         )
@@ -206,7 +208,12 @@ async def _running(parts: Parts) -> AsyncIterator[str]:
         if config.metrics_address is not None:
             scraped = serve_metrics(config.metrics_address, parts.metrics.registry)
         await asyncio.to_thread(parts.workers.start)
-        for job in (parts.readiness.run(parts.pulse), parts.pulse.run(), _keep_house(parts)):
+        for job in (
+            parts.readiness.run(parts.pulse),
+            parts.pulse.run(),
+            parts.service.watching.board.run(),
+            _keep_house(parts),
+        ):
             tasks.append(asyncio.create_task(job))
         yield address
     finally:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
 from mive.errors import MiveError
 
@@ -25,3 +27,13 @@ def going_on(what: str) -> Iterator[None]:
     # A row or a file that nobody foresaw; it must not be what ends a loop.
     except Exception:
         log.exception("%s", what)
+
+
+async def first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of them has come; the others are no longer waited for."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()

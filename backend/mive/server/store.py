@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from mive.base.jobs import PRIORITIES, JobState
 from mive.request import EditRequest
@@ -21,6 +22,20 @@ from mive.v1 import job_pb2
 
 RETRY_SECONDS = 5.0
 """When to try again while the queue is full."""
+
+
+class Standing(NamedTuple):
+    """How a job stands, as far as its watchers need to know whether to look again.
+
+    Attributes:
+        last_event: number of its latest event.
+        position: jobs that start before it; None where it runs.
+        attempts: how often it was started.
+    """
+
+    last_event: int
+    position: int | None
+    attempts: int
 
 
 class JobStore:
@@ -149,6 +164,16 @@ class JobStore:
         )
         return int(ahead[0][0])
 
+    def standings(self) -> dict[str, Standing]:
+        """How all jobs stand that wait or run, of all owners, by their ids."""
+        queued = "state = 'queued'"
+        rows = self.database.read(
+            f"SELECT id, last_event, attempts, CASE WHEN {queued} THEN "
+            f"row_number() OVER (PARTITION BY {queued} ORDER BY priority, number) - 1 END AS position "
+            "FROM jobs WHERE state IN ('queued', 'running')"
+        )
+        return {row["id"]: Standing(row["last_event"], row["position"], row["attempts"]) for row in rows}
+
     def waiting(self) -> int:
         """How many jobs are queued, of all owners."""
         return self.counts()["queued"]
@@ -214,7 +239,8 @@ class JobStore:
             JobNotFound: the owner has none of that id.
             StoreError: another version of MIVE wrote one of them.
         """
-        self._row(owner, job)
+        if not self.database.read("SELECT 1 FROM jobs WHERE id = ? AND owner = ?", job, owner):
+            raise JobNotFound(job)
         rows = self.database.read(
             "SELECT * FROM events WHERE job = ? AND sequence > ? ORDER BY sequence LIMIT ?", job, after, limit
         )
