@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from mive.base.progress import Progress
+from mive.base.work import Costs, Estimate
 from mive.errors import Cancelled, MediaError, MiveError, OutputError
 from mive.manifest import Manifest
 from mive.media import ClipInfo
@@ -46,6 +47,7 @@ class Watch:
         most_frames: that one job may have.
         longest_side: of a frame, in pixels.
         matte_bytes: of memory that the mattes of one frame may take.
+        costs: what the worker has learned of edits; `learn` adds to it.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Watch:
         most_frames: int = MOST_FRAMES,
         longest_side: int = LONGEST_SIDE,
         matte_bytes: int = MATTE_BYTES,
+        costs: Costs | None = None,
     ) -> None:
         self._leases = leases
         self._job = job
@@ -67,7 +70,7 @@ class Watch:
         self._matte_bytes = matte_bytes
         self._told: tuple[str, int] | None = None
         self._told_at = 0.0
-        self._first_step: tuple[int, float] | None = None
+        self._estimate = Estimate(costs or Costs())
 
     def task(self, window: int | None, checkpoints: Path, results: Results) -> Task:
         """The job for its renderer."""
@@ -82,6 +85,7 @@ class Watch:
             report=self.report,
             opened=self._opened,
             matte_bytes=self._matte_bytes,
+            planned=self._estimate.begin,
             checkpointed=self._checkpointed,
             finished=self._finished,
             preview_every=self._job.preview_every,
@@ -103,23 +107,19 @@ class Watch:
             raise Cancelled(reason)
         if self._draining():
             raise Drained
+        eta = self._estimate.follow(progress)
         now, place = time.monotonic(), (progress.stage, progress.window)
         if place == self._told and now < self._told_at + QUIET_SECONDS and progress.done < progress.total:
             return
         self._told, self._told_at = place, now
         # An inversion that is computed has more than one step per window.
         cached = progress.stage == "inversion" and progress.total == progress.windows
-        self._tell(progress_to_event(progress, eta=self._eta(progress, now), cached=cached), progress.stage)
+        eta = None if eta is None else round(eta, 1)
+        self._tell(progress_to_event(progress, eta=eta, cached=cached), progress.stage)
 
-    def _eta(self, progress: Progress, now: float) -> float | None:
-        """Seconds until the job should be done, from the steps since it (last) started; they are most of the work."""
-        if progress.stage != "sampling":
-            return None
-        if self._first_step is None:
-            self._first_step = progress.done, now
-        done, since = self._first_step
-        made = progress.done - done
-        return round((now - since) / made * (progress.total - progress.done), 1) if made else None
+    def learn(self) -> None:
+        """The job is done: what its stages took says how long later ones will."""
+        self._estimate.end()
 
     def _opened(self, frames: FrameRange, clip: ClipInfo) -> None:
         if len(frames) > self._most_frames:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from mive.base.work import Costs
 from mive.errors import Cancelled, EngineError, MediaError, MiveError, OutOfMemory, OutputError
 from mive.media.reading import longest_reading
 from mive.server.bell import Listener
@@ -56,6 +57,7 @@ class Worker:
         self._drained_at: float | None = None
         self._listener: Listener | None = None
         self._running: Job | None = None
+        self._costs = Costs()
 
     def drain(self, seconds: float) -> None:
         """Take no more jobs; the running one ends, or is at a checkpoint after ``seconds`` and one step.
@@ -142,12 +144,14 @@ class Worker:
         """Edit it; out of memory, once more from the start with half the window."""
         own = self.options
         limits = (own.most_frames, own.longest_side, own.matte_bytes)
-        watch = Watch(self.store.leases, job, self.name, self._out_of_time, *limits)
+        watch = Watch(self.store.leases, job, self.name, self._out_of_time, *limits, costs=self._costs)
         checkpoints, results = self.options.checkpoints / job.id, self.results
         task = watch.task(job.window, checkpoints, results)
         check_images(task.request, self.options.longest_side)
         try:
-            return self.renderer.render(task)
+            rendered = self.renderer.render(task)
+            watch.learn()
+            return rendered
         except OutOfMemory:
             half = None if job.window is not None else self.renderer.half_window(task.request)
             if half is None:
