@@ -95,7 +95,8 @@ class Leases:
         )
         # An idle worker asks often, and must not hold up those who write.
         while self._database.read(free, self._times()):
-            with self._database.transaction() as write:
+            # After a power cut its lease is void anyway.
+            with self._database.transaction(durable=False) as write:
                 times = self._times()
                 row = write.execute(free, times).fetchone()
                 if row is None:
@@ -192,7 +193,7 @@ class Leases:
         Raises:
             LeaseLost: the job is not the worker's any more.
         """
-        with self._holding(job, worker) as write:
+        with self._holding(job, worker, durable=False) as write:
             write.execute(
                 "UPDATE jobs SET first = ?, last = ?, clip = ? WHERE id = ?", (frames.first, frames.last, clip, job)
             )
@@ -277,7 +278,7 @@ class Leases:
         """
         said = None if error is None else json.dumps(error.to_dict())
         facts = json.dumps(asdict(about or DeviceFacts()))
-        with self._database.transaction() as write:
+        with self._database.transaction(durable=False) as write:
             write.execute(
                 "INSERT OR REPLACE INTO workers (name, device, state, error, updated, about) VALUES (?, ?, ?, ?, ?, ?)",
                 (worker, device, state, said, self._database.now(), facts),

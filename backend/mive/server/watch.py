@@ -19,7 +19,7 @@ from mive.request import FrameRange
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost, Leases
 from mive.server.options import LONGEST_SIDE, MATTE_BYTES, MOST_FRAMES
-from mive.server.results import Results
+from mive.server.results import JobResults, Results
 from mive.server.task import Image, Task
 from mive.v1 import job_pb2, media_pb2
 from mive.wire.clip import clip_to_message
@@ -70,18 +70,20 @@ class Watch:
         self._matte_bytes = matte_bytes
         self._told: tuple[str, int] | None = None
         self._told_at = 0.0
+        self._results: JobResults | None = None
         self._estimate = Estimate(costs or Costs())
 
     def task(self, window: int | None, checkpoints: Path, results: Results) -> Task:
         """The job for its renderer."""
         assert self._job.request is not None, "nobody is given a job that cannot be read"
+        self._results = results.of(self._job.id)
         return Task(
             owner=self._job.owner,
             request=self._job.request,
             handles=self._job.handles,
             window=window,
             checkpoints=checkpoints,
-            results=results.of(self._job.id),
+            results=self._results,
             report=self.report,
             opened=self._opened,
             matte_bytes=self._matte_bytes,
@@ -134,6 +136,9 @@ class Watch:
         self._leases.checkpointed(self._job.id, self._worker)
 
     def _finished(self, frames: FrameRange, window: int, windows: int) -> None:
+        assert self._results is not None
+        # Once for all its frames, before a checkpoint takes them for granted.
+        self._results.flush()
         told = job_pb2.WindowFinished(frames=range_to_message(frames), window=window, windows=windows)
         # A window that was decoded twice because of a crash is told once.
         self._tell(job_pb2.JobEvent(window_finished=told), f"window {window}")

@@ -53,7 +53,7 @@ class Worker:
         self.options = options
         self.store = store
         self.renderer = renderer
-        self.results = Results(options.results, options.results_limit)
+        self.results = Results(options.results, options.results_limit, store.database.bell.ring)
         self._drained_at: float | None = None
         self._listener: Listener | None = None
         self._running: Job | None = None

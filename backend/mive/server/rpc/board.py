@@ -11,7 +11,10 @@ from mive.server.loops import first_of, going_on
 from mive.server.rpc.pulse import Pulse
 from mive.server.store import JobStore, Standing
 
-_REST_SECONDS: Final = 0.02
+_REST_SECONDS: Final = 0.0002
+"""For each job that is watched, between two looks, which cost as much for each."""
+
+_LONGEST_REST: Final = 0.05
 _LOOK_SECONDS: Final = 5.0
 """A watcher looks for itself after so long, whatever the board says."""
 
@@ -41,7 +44,7 @@ class Board:
             self._wanted.clear()
             with going_on("how jobs stand could not be read"):
                 self._turn(await asyncio.to_thread(self._store.standings) if self._changes else {})
-            await asyncio.sleep(_REST_SECONDS)
+            await asyncio.sleep(min(_LONGEST_REST, _REST_SECONDS * len(self._changes)))
             await first_of(self._pulse.after(beat), self._wanted.wait())
 
     @property
