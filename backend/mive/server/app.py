@@ -29,6 +29,7 @@ from mive.server.house import House
 from mive.server.http import HALF_OPEN_SECONDS, serve_metrics
 from mive.server.inputs import Inputs
 from mive.server.loops import going_on
+from mive.server.memory import keep_buffers
 from mive.server.metrics import Metrics
 from mive.server.options import Folders, WorkerOptions
 from mive.server.raw_inputs import InputLimits
@@ -168,6 +169,7 @@ async def serve(
         MiveError: the server cannot start.
     """
     check_safe(config)
+    keep_buffers()
     make_folder(config.data, "the data folder")
     with _alone(config):
         parts = Parts.of(config, make_workers)
