@@ -155,8 +155,12 @@ class LimitOptions(Model):
 class KeepOptions(Model):
     """How long things are kept."""
 
-    uploads_seconds: Seconds = Field(default=86400.0, ge=0, description="the time that an upload outlives its last use")
-    jobs_days: Seconds = Field(default=30.0, ge=0, description="the time that a finished job can be listed")
+    uploads_seconds: Seconds = Field(
+        default=86400.0, ge=0, description="the time, while the server runs, that an upload outlives its last use"
+    )
+    jobs_days: Seconds = Field(
+        default=30.0, ge=0, description="the time, while the server runs, that a finished job can be listed"
+    )
 
 
 def _state_folder() -> Path:
