@@ -85,6 +85,7 @@ def into(job: str, region: str) -> mive_pb2.FetchFramesRequest:
 BORROWED: dict[str, Callable[[Both], tuple[str, Any]]] = {
     "a job": lambda it: ("GetJob", mive_pb2.GetJobRequest(job_id=it.job)),
     "its events": lambda it: ("WatchJob", mive_pb2.WatchJobRequest(job_id=it.job)),
+    "its repetition": lambda it: ("RetryJob", mive_pb2.RetryJobRequest(job_id=it.job)),
     "its end": lambda it: ("CancelJob", mive_pb2.CancelJobRequest(job_id=it.job)),
     "its frames": lambda it: ("FetchFrames", mive_pb2.FetchFramesRequest(job_id=it.job)),
     "its manifest": lambda it: ("GetManifest", mive_pb2.GetManifestRequest(job_id=it.job)),

@@ -11,8 +11,12 @@ _MOST: Final = 5
 """Fields that are named."""
 
 
-def differences(job: Job, asked: Submission) -> list[str]:
-    """The fields that are not as they were, those of the edit by their paths below EditRequest; none if all are."""
+def differences(job: Job, labels: dict[str, str], asked: Submission) -> list[str]:
+    """The fields that are not as they were, those of the edit by their paths below EditRequest; none if all are.
+
+    Args:
+        labels: of the job.
+    """
     before = {} if job.request is None else job.request.model_dump()
     found = list(_paths(before, asked.request.model_dump(), ""))
     found += list(_paths(vars(job.handles), vars(asked.handles), "handles"))
@@ -20,6 +24,8 @@ def differences(job: Job, asked: Submission) -> list[str]:
         "priority": (job.priority, asked.priority),
         "deadline": (job.patience, asked.patience),
         "preview_every": (job.preview_every, asked.preview_every),
+        "labels": (labels, dict(asked.labels)),
+        "the job that is repeated": (job.retry_of, asked.retry_of),
         "PreviewJob or SubmitJob": (job.watched, asked.watched),
     }
     # Jobs of earlier versions do not know how long they may wait, only until when.

@@ -127,6 +127,11 @@ class Inputs:
                     count += 1
         return count
 
+    def keep(self, paths: Iterable[str]) -> bool:
+        """Keep what was staged for longer, from now on; False where some of it is gone. Other paths do no harm."""
+        folders = {found.group(0).rstrip("/") for path in paths if (found := self._staged_path.match(path))}
+        return all([self._known(Path(folder)) is not None for folder in folders])
+
     def redact(self, text: str, *, apart: bool = False) -> str:
         """The text with staged paths as their clients know them: "shot.mov", "uploaded clip".
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
@@ -13,6 +14,7 @@ from mive.request import EditRequest, FrameRange
 from mive.server.errors import StoreError
 from mive.server.rows import Columns
 from mive.v1 import job_pb2, media_pb2
+from mive.wire.progress import STAGES
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Submission:
         handles: frames besides the request's.
         preview_every: steps between two previews; 0 means none.
         watched: it is cancelled when the stream that submitted it ends.
+        labels: what it is called and belongs to, for lists.
+        retry_of: the job that it repeats.
     """
 
     owner: str
@@ -46,6 +50,25 @@ class Submission:
     handles: Handles = Handles()
     preview_every: int = 0
     watched: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a job is that runs.
+
+    Attributes:
+        stage: as `mive.base.progress.Progress` has it.
+        share: of the whole job, 0..1.
+        eta: seconds that were left at ``told``; None while nobody knows.
+        told: when, on the steady clock.
+    """
+
+    stage: str
+    share: float
+    eta: float | None
+    told: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +89,8 @@ class Job:
         last_event: sequence number of its latest event.
         error: `MiveError.to_dict` of why it failed.
         manifest: JSON of its manifest, once done.
+        retry_of: the job that it repeats.
+        reached: how far it is, while it runs.
         fault: what of it cannot be read; such a job is never edited.
     """
 
@@ -91,6 +116,8 @@ class Job:
     last_event: int
     error: dict[str, str | None] | None
     manifest: str | None
+    retry_of: str | None = None
+    reached: Reached | None = None
     fault: str = ""
 
     @property
@@ -126,8 +153,17 @@ def read_job(row: sqlite3.Row) -> Job:
         last_event=columns.number("last_event") or 0,
         error=columns.error("error"),
         manifest=columns.text("manifest"),
+        retry_of=columns.text("retry_of"),
+        reached=_reached(columns) if row["state"] == "running" else None,
         fault=", ".join(columns.faults),
     )
+
+
+def _reached(columns: Columns) -> Reached | None:
+    stage, told = columns.text("stage"), columns.seconds("told")
+    if stage not in STAGES or told is None:
+        return None
+    return Reached(stage, min(columns.seconds("share") or 0.0, 1.0), columns.seconds("eta"), told)
 
 
 def read_clip(job: Job) -> media_pb2.ClipInfo | None:

@@ -109,7 +109,8 @@ class Leases:
                 write.execute("INSERT OR REPLACE INTO leases (job, worker, expires, boot) VALUES (?, ?, ?, ?)", lease)
                 claimed = write.execute(
                     "UPDATE jobs SET state = 'running', attempts = attempts + 1, fruitless = fruitless + 1, "
-                    "updated = :now, started = coalesce(started, :now) WHERE id = :id RETURNING *",
+                    "updated = :now, started = coalesce(started, :now), stage = NULL, told = NULL WHERE id = :id "
+                    "RETURNING *",
                     {**times, "id": row["id"]},
                 ).fetchone()
                 return read_job(claimed)
@@ -174,8 +175,18 @@ class Leases:
         reason: str | None = rows[0][0]
         return reason
 
-    def event(self, job: str, worker: str, event: job_pb2.JobEvent, slot: str | None = None) -> None:
+    def event(
+        self,
+        job: str,
+        worker: str,
+        event: job_pb2.JobEvent,
+        slot: str | None = None,
+        reached: tuple[str, float, float | None] | None = None,
+    ) -> None:
         """Tell the job's watchers something; a later event in the same ``slot`` replaces an earlier one.
+
+        Args:
+            reached: also how far the whole job is: stage, share, and seconds that are left.
 
         Raises:
             LeaseLost: the job is not the worker's any more.
@@ -183,6 +194,9 @@ class Leases:
         # Progress is no loss, and comes too often to wait for the disk.
         with self._holding(job, worker, durable=slot is None) as write:
             add_event(write, job, self._database.now(), event, slot)
+            if reached is not None:
+                values = (*reached, self._database.clocks.steady(), job)
+                write.execute("UPDATE jobs SET stage = ?, share = ?, eta = ?, told = ? WHERE id = ?", values)
 
     def opened(self, job: str, worker: str, frames: FrameRange, clip: bytes) -> None:
         """The clip was opened: these frames will be edited.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mive.base.jobs import PRIORITIES, JobState
@@ -104,11 +105,14 @@ class JobStore:
                 "after": asked.handles.after,
                 "preview_every": asked.preview_every,
                 "watched": asked.watched,
+                "retry_of": asked.retry_of,
                 "created": now,
                 "updated": now,
             }
             marks = ", ".join(f":{name}" for name in row)
             write.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({marks})", row)
+            labels = [(job, *label) for label in asked.labels.items()]
+            write.executemany("INSERT INTO labels (job, name, value) VALUES (?, ?, ?)", labels)
             add_event(write, job, now, queued(0))
         return self.get(asked.owner, job), True
 
@@ -130,7 +134,12 @@ class JobStore:
         return read_job(self._row(owner, job))
 
     def jobs(
-        self, owner: str, limit: int = 100, before: str | None = None, states: Sequence[JobState] = ()
+        self,
+        owner: str,
+        limit: int = 100,
+        before: str | None = None,
+        states: Sequence[JobState] = (),
+        labels: Mapping[str, str] = MappingProxyType({}),
     ) -> list[Job]:
         """The owner's jobs, newest first.
 
@@ -138,15 +147,26 @@ class JobStore:
             limit: how many at most.
             before: only jobs older than this one of the owner's.
             states: only jobs in one of these; none means all.
+            labels: only jobs that have all of these.
 
         Raises:
             JobNotFound: ``before`` is none of the owner's.
         """
         below = 2**63 - 1 if before is None else self._row(owner, before)["number"]
         among = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
-        sql = f"SELECT * FROM jobs WHERE owner = ? AND number < ? {among} ORDER BY number DESC LIMIT ?"
-        rows = self.database.read(sql, owner, below, *states, limit)
+        labelled = "AND id IN (SELECT job FROM labels WHERE name = ? AND value = ?) " * len(labels)
+        wanted = [text for label in labels.items() for text in label]
+        sql = f"SELECT * FROM jobs WHERE owner = ? AND number < ? {among} {labelled}ORDER BY number DESC LIMIT ?"
+        rows = self.database.read(sql, owner, below, *states, *wanted, limit)
         return [read_job(row) for row in rows]
+
+    def labels(self, jobs: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The labels of jobs, by their ids; those that have none are left out."""
+        found: dict[str, dict[str, str]] = {}
+        marks = ", ".join("?" * len(jobs))
+        for row in self.database.read(f"SELECT * FROM labels WHERE job IN ({marks}) ORDER BY job, name", *jobs):
+            found.setdefault(row["job"], {})[row["name"]] = row["value"]
+        return found
 
     def position(self, owner: str, job: str) -> int | None:
         """How many jobs start before it (0: it is next); None where it does not wait.
@@ -259,7 +279,7 @@ class JobStore:
         if not rows:
             return None
         job = read_job(rows[0])
-        if differing := differences(job, asked):
+        if differing := differences(job, self.labels([job.id]).get(job.id, {}), asked):
             raise KeyReused(differing)
         return job
 

@@ -117,7 +117,9 @@ class Watch:
         # An inversion that is computed has more than one step per window.
         cached = progress.stage == "inversion" and progress.total == progress.windows
         eta = None if eta is None else round(eta, 1)
-        self._tell(progress_to_event(progress, eta=eta, cached=cached), progress.stage)
+        event = progress_to_event(progress, eta=eta, cached=cached)
+        reached = (progress.stage, self._estimate.share(), eta)
+        self._leases.event(self._job.id, self._worker, event, progress.stage, reached)
 
     def learn(self) -> None:
         """The job is done: what its stages took says how long later ones will."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,9 +17,10 @@ from mive.networks.bundle_files import BUNDLES_FOLDER
 from mive.request import EditRequest
 from mive.server.errors import NotThereYet
 from mive.server.inputs import Inputs
-from mive.server.jobs import Handles, Job, Submission
+from mive.server.jobs import Handles, Job, Submission, unreadable
 from mive.server.results import Results
 from mive.server.roots import Roots
+from mive.server.rpc.labels import checked_labels
 from mive.server.rpc.messages import add_details, job_to_message
 from mive.server.rpc.pages import page_size
 from mive.server.store import JobStore
@@ -138,6 +139,22 @@ class JobCalls:
         if brings_frames(asked.request):
             async with self.turns.of(owner):
                 return await self.pools.staging.run(work, undo)
+        return await self._with_paths(work, undo)
+
+    async def retry(self, owner: str, asked: mive_pb2.RetryJobRequest) -> tuple[Job, bool]:
+        """Store a job that failed or was cancelled once more, and say whether that is new.
+
+        Raises:
+            JobNotFound: the owner has none of that id.
+            NotThereYet: it has not ended, or is done, or what it was submitted with is gone.
+            MiveError: why it is not taken.
+        """
+        self.check_ready()
+        return await self._with_paths(partial(self._retry, owner, asked))
+
+    async def _with_paths(
+        self, work: Callable[[Call], tuple[Job, bool]], undo: Callable[[tuple[Job, bool]], None] | None = None
+    ) -> tuple[Job, bool]:
         try:
             async with asyncio.timeout(PATH_SECONDS):
                 return await self.pools.paths.run(work, undo)
@@ -159,8 +176,8 @@ class JobCalls:
         self.store.check_room(owner, asked.idempotency_key or None)
         self.rules.check_size(asked.request)
         refuse_unknown(asked)
-        if len(asked.idempotency_key) > _MOST_KEY:
-            raise _wrong("idempotency_key", "the key is too long", f"at most {_MOST_KEY} characters")
+        key = _key(asked.idempotency_key)
+        labels = checked_labels(asked.labels)
         handles = Handles(asked.handles.before, asked.handles.after)
         if max(handles.before, handles.after) > _MOST_HANDLES:
             raise _wrong("handles", "the handles are too long", f"at most {_MOST_HANDLES} frames on each side")
@@ -176,13 +193,46 @@ class JobCalls:
             owner=owner,
             request=request,
             priority=priority,
-            key=asked.idempotency_key or None,
+            key=key,
             patience=patience,
             handles=handles,
             preview_every=asked.preview_every,
             watched=watched,
+            labels=labels,
         )
         return self.store.submit(submission)
+
+    def _retry(self, owner: str, asked: mive_pb2.RetryJobRequest, call: Call) -> tuple[Job, bool]:
+        refuse_unknown(asked)
+        key, job = _key(asked.idempotency_key), self.store.get(owner, asked.job_id)
+        if job.request is None:
+            raise unreadable("request")
+        if job.state not in ("failed", "cancelled"):
+            raise NotThereYet(
+                f"the job is {job.state}",
+                expected="a job that failed or was cancelled",
+                fix="Fetch its frames" if job.finished else "Wait for its end, or cancel it",
+            )
+        if not self.inputs.keep(job.request.sources().values()):
+            raise NotThereYet(
+                "what the job was submitted with is no longer kept",
+                expected="a job that ended a short while ago, or one whose files lie where the server can read them",
+                fix="Submit it again",
+            )
+        self.rules.check_paths(job.request)
+        return self.store.submit(
+            Submission(
+                owner=owner,
+                request=job.request,
+                priority=job.priority,
+                key=key,
+                patience=job.patience,
+                handles=job.handles,
+                preview_every=job.preview_every,
+                labels=self.store.labels([job.id]).get(job.id, {}),
+                retry_of=job.id,
+            )
+        )
 
     async def message(self, owner: str, job_id: str, details: bool = False) -> job_pb2.Job:
         """A job as clients see it.
@@ -194,14 +244,15 @@ class JobCalls:
 
     def _message(self, owner: str, job_id: str, details: bool) -> job_pb2.Job:
         job = self.store.get(owner, job_id)
-        message = self._brief(job)
+        message = self._brief(job, self.store.labels([job.id]))
         if details:
             add_details(message, job, self.inputs.redact)
         return message
 
-    def _brief(self, job: Job) -> job_pb2.Job:
+    def _brief(self, job: Job, labels: Mapping[str, Mapping[str, str]]) -> job_pb2.Job:
         position = self.store.position(job.owner, job.id) if job.state == "queued" else None
-        return job_to_message(job, position, self.results.of(job.id).indices(), self.inputs.redact)
+        frames, now = self.results.of(job.id).indices(), self.store.database.clocks.steady()
+        return job_to_message(job, position, frames, self.inputs.redact, labels.get(job.id, {}), now)
 
     async def list(self, owner: str, asked: mive_pb2.ListJobsRequest) -> mive_pb2.ListJobsResponse:
         """One page of the owner's jobs.
@@ -214,8 +265,9 @@ class JobCalls:
     def _list(self, owner: str, asked: mive_pb2.ListJobsRequest) -> mive_pb2.ListJobsResponse:
         size = page_size(asked.page_size, "jobs")
         states = [_state(number) for number in set(asked.states)]
-        jobs = self.store.jobs(owner, size + 1, asked.page_token or None, states)
-        page = mive_pb2.ListJobsResponse(jobs=[self._brief(job) for job in jobs[:size]])
+        jobs = self.store.jobs(owner, size + 1, asked.page_token or None, states, checked_labels(asked.labels))
+        labels = self.store.labels([job.id for job in jobs])
+        page = mive_pb2.ListJobsResponse(jobs=[self._brief(job, labels) for job in jobs[:size]])
         if len(jobs) > size:
             page.next_page_token = jobs[size - 1].id
         return page
@@ -256,6 +308,12 @@ def brings_frames(message: edit_pb2.EditRequest) -> bool:
 def _unstaged(source: Source, field: str) -> str:
     """In place of a name that is not known yet."""
     return f"/{field}"
+
+
+def _key(text: str) -> str | None:
+    if len(text) > _MOST_KEY:
+        raise _wrong("idempotency_key", "the key is too long", f"at most {_MOST_KEY} characters")
+    return text or None
 
 
 def _is_special(path: Path) -> bool:

@@ -97,6 +97,10 @@ class MiveService(mive_pb2_grpc.MiveServicer):
     async def CancelJob(self, request: mive_pb2.CancelJobRequest, context: Context) -> mive_pb2.CancelJobResponse:
         return mive_pb2.CancelJobResponse(job=await self.jobs.cancel(_owner(), request.job_id))
 
+    async def RetryJob(self, request: mive_pb2.RetryJobRequest, context: Context) -> mive_pb2.RetryJobResponse:
+        job, new = await self.jobs.retry(_owner(), request)
+        return mive_pb2.RetryJobResponse(job=await self.jobs.message(_owner(), job.id), existing=not new)
+
     async def FetchFrames(
         self, request: mive_pb2.FetchFramesRequest, context: Context
     ) -> AsyncIterator[mive_pb2.FetchFramesResponse]:
