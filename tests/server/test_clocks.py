@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -153,3 +155,63 @@ def test_the_machines_own_clock_only_goes_forwards() -> None:
     time.sleep(0.01)
     assert CLOCKS.steady() > first
     assert CLOCKS.boot() == CLOCKS.boot() != ""
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_clocks_do_every_job_has_one_worker_and_ends(
+    tmp_path: Path, asked: Asked, wall: FakeClock, steady: FakeClock, seed: int
+) -> None:
+    """Random jumps, restarts, reboots and lost workers: whoever holds a lease that has not run out keeps the job."""
+    rng, boot, held = random.Random(seed), "0", dict[str, tuple[str, float, str]]()
+    store, jobs, ended = opened(tmp_path, steady, wall, boot), list[str](), set[str]()
+
+    def claim() -> None:
+        job = store.leases.claim(worker := f"w{rng.random()}", 15)
+        if job is not None:
+            _, until, of = held.get(job.id, ("", 0.0, boot))
+            assert of != boot or until <= steady(), "it was somebody else's"
+            held[job.id] = worker, steady() + 15, boot
+            if rng.random() < 0.9:
+                store.leases.checkpointed(job.id, worker)
+
+    def finish() -> None:
+        for job, (worker, _, of) in list(held.items())[:1]:
+            if of == boot and rng.random() < 0.5:
+                store.leases.renew(job, worker, 15)
+                held[job] = worker, steady() + 15, boot
+            else:
+                with contextlib.suppress(LeaseLost):
+                    store.leases.done(job, worker, "{}", job_pb2.Done())
+                    ended.add(job)
+                del held[job]
+
+    def restart() -> None:
+        nonlocal store, boot
+        store.close()
+        if rng.random() < 0.5:
+            boot, steady.seconds = str(int(boot) + 1), rng.uniform(0, 100)
+        store = opened(tmp_path, steady, wall, boot)
+
+    for _ in range(120):
+        match rng.randrange(6):
+            case 0 if len(jobs) < 40:
+                jobs.append(store.submit(asked())[0].id)
+            case 1:
+                wall.seconds += rng.choice(JUMPS)
+            case 2:
+                steady.seconds += rng.uniform(0, 10)
+            case 3:
+                finish()
+            case 4 if rng.random() < 0.2:
+                restart()
+            case _:
+                claim()
+        house = House(store.database)
+        assert store.forget(house.now(), 30 * 86400) == []
+    for _ in range(200):
+        steady.seconds += 16
+        job = store.leases.claim("last", 15)
+        if job is not None:
+            store.leases.done(job.id, "last", "{}", job_pb2.Done())
+    assert {store.get(ANNA, job).state for job in jobs} <= {"done"}
+    store.close()
