@@ -142,6 +142,8 @@ class ResolvedSettings(Model):
     precision: Precision = "auto"
     quantize: Quantize = "none"
     feather: Weight = 0.0
+    detail: Share = 1.0
+    grain: Share = 1.0
     matte_fit: MatteFit = MATTE_FIT
     mask_cells: MaskCells = MASK_CELLS
     caption_mode: CaptionMode = "instance"
@@ -220,6 +222,10 @@ class Settings(Model):
         default=None, description="the 8-bit numbers that TensorRT programs multiply in; other engines have none"
     )
     feather: Weight | None = Field(default=None, description="the soft edge inside each matte, in pixels of the clip")
+    detail: Share | None = Field(
+        default=None, description="how much of the plate's detail an edit takes that has to be enlarged"
+    )
+    grain: Share | None = Field(default=None, description="how much of the plate's grain is laid over edits again")
     matte_fit: MatteFit | None = Field(
         default=None, description="whether mattes of another size or length are an error or fitted"
     )

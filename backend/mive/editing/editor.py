@@ -18,6 +18,7 @@ from torch import Tensor
 from mive.base.progress import Clock, Progress, Report
 from mive.editing.checkpoint import Checkpoint, Keep
 from mive.editing.framing import (
+    Finish,
     FramedWindow,
     Framing,
     FramingRule,
@@ -161,6 +162,7 @@ class Editor:
             source: the clip's frames from the first one yielded on, which are pasted over; None reads them.
         """
         windows = framing.windows()
+        finish = Finish(self.settings.detail, self.settings.grain, self.settings.seed, self.settings.feather)
         start = start or Checkpoint()
         frames = framing.frames
         source = source or clip.read(FrameRange(windows[start.window].frames.first, frames.last))
@@ -172,7 +174,7 @@ class Editor:
             now = layers(framed, before, made)
             for index, pictures in zip(framed.final.indices(), self._pictures(now, framed.window.final), strict=True):
                 alpha = mattes.read(index)
-                yield paste_views(next(source), pictures, alpha, mattes.ids, index, self.settings.feather)
+                yield paste_views(next(source), pictures, alpha, mattes.ids, index, finish)
                 report(Progress("write", index - frames.first + 1, len(frames), number, len(windows)))
             before = [left for layer in now if (left := layer.after(framed.window.final)).weights]
             start = Checkpoint(number, tuple(before))

@@ -97,11 +97,10 @@ class ViewPart:
 def view_guidance(settings: ResolvedSettings, view: View) -> float | None:
     """The guidance scale of a view's instances that have none of their own; None is that of the settings.
 
-    ``close_guidance`` is for what is shown well: few instances that have pixels of their own. A model sees whole frames
-    much smaller than they are, whatever lies in them.
+    ``close_guidance`` is for what close framing shows well: few instances, which have pixels of their own.
     """
-    weak = settings.close_guidance is not None and len(view.instances) <= _FEW and 1 <= view.scale < _LARGE
-    return settings.close_guidance if weak else None
+    well = len(view.instances) <= _FEW and 1 <= view.scale < _LARGE
+    return settings.close_guidance if well and settings.framing == "close" else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +142,8 @@ def layers(framed: FramedWindow, before: Sequence[Layer], made: Iterable[tuple[V
         found.append(Layer(view, z_0, (*start, *(1.0,) * (len(z_0) - window.shared))))
     for layer in before:
         if layer not in alike:
-            falling = tuple(weight * (1 - now) for weight, now in zip(layer.weights, rising, strict=True))
+            # One that was fading out already may end before the shared frames do.
+            falling = tuple(weight * (1 - now) for weight, now in zip(layer.weights, rising, strict=False))
             found.append(replace(layer, weights=falling))
     return found
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.editing.framing.shots import coverages, extents, rule
 
-from mive.editing.framing import Box, Picture, View, frame_shot, paste_views, to_clip, to_model
+from mive.editing.framing import Box, Finish, Picture, View, frame_shot, paste_views, to_clip, to_model
 from mive.media import inward_feather, paste, to_float
 from mive.media.sizes import model_frame, resize_filter
 from mive.request import FrameRange
@@ -37,7 +37,9 @@ def test_a_whole_frame_goes_there_and_back_as_it_did_without_views(dtype: type) 
         coverage = np.clip(mattes.sum(0), 0, 1)
         alpha = inward_feather(coverage, feather) if feather else coverage
         expected = paste(frame, model_frame(decoded, (90, 160)), alpha)
-        assert np.array_equal(paste_views(frame, [Picture(whole, decoded)], mattes, (1, 2), 0, feather), expected)
+        assert np.array_equal(
+            paste_views(frame, [Picture(whole, decoded)], mattes, (1, 2), 0, Finish(feather=feather)), expected
+        )
 
 
 def test_a_box_of_the_models_size_is_exact_both_ways() -> None:
@@ -81,3 +83,25 @@ def test_views_are_pasted_by_their_mattes_and_in_any_order() -> None:
     assert [int(frame[20, x, 0]) for x in (9, 15, 27, 40, 50)] == [100, 255, 64, 25, 100]
     outside = mattes.sum(0) == 0
     assert np.array_equal(frame[outside], source[outside])
+
+
+def test_detail_and_grain_reach_only_what_is_pasted_and_repeat() -> None:
+    plate = np.clip(RNG.normal(120, 6, (120, 160, 3)), 0, 255).astype(np.uint8)
+    boxes = {1: [Box(20, 20, 90, 100)]}
+    (whole,) = frame_shot(extents(boxes, 160, 120), rule(framing="whole", model_size=64)).views
+    (mattes,) = coverages(boxes, 160, 120)
+    flat = np.full((*whole.model_size, 3), 0.5, np.float32)
+
+    def pasted(**finish: float) -> np.ndarray:  # type: ignore[type-arg]
+        return paste_views(plate, [Picture(whole, flat)], mattes, (1,), 0, Finish(**finish))  # type: ignore[arg-type]
+
+    plain, grained = pasted(), pasted(grain=1.0)
+    inside = mattes[0] > 0
+    assert plain[inside].std() == 0
+    assert grained[inside].std() == pytest.approx(6, rel=0.1)
+    assert np.array_equal(grained, pasted(grain=1.0))
+    assert not np.array_equal(grained, pasted(grain=1.0, seed=1))
+    # A plate of noise explains nothing of a flat edit.
+    assert np.abs(pasted(detail=1.0)[inside].astype(int) - 128).max() <= 2
+    for frame in (plain, grained, pasted(detail=1.0)):
+        assert np.array_equal(frame[~inside], plate[~inside])

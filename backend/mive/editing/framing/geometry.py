@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from mive.editing.framing.values import View
 from mive.media import Coverage, Pixels, inward_feather, paste, to_float
+from mive.media.enlarging import enlarge
+from mive.media.grain import lay_grain
 from mive.media.sizes import model_frame
 
 Floats = npt.NDArray[np.float32]
@@ -55,13 +57,29 @@ class Picture(NamedTuple):
     weight: float = 1.0
 
 
+class Finish(NamedTuple):
+    """What is done to pictures on their way to the plate.
+
+    Attributes:
+        detail: 0..1, how much of the plate's detail what is enlarged takes; see `mive.media.enlarging`.
+        grain: 0..1, how much of the plate's grain is laid over them; see `mive.media.grain`.
+        seed: of the grain.
+        feather: the soft edge inside the mattes, in pixels of the clip.
+    """
+
+    detail: float = 0.0
+    grain: float = 0.0
+    seed: int = 0
+    feather: float = 0.0
+
+
 def paste_views(
     source: Pixels,
     pictures: Iterable[Picture],
     mattes: Coverage,
     ids: Sequence[int],
     index: int,
-    feather: float = 0.0,
+    finish: Finish = Finish(),  # noqa: B008 (it cannot change)
 ) -> Pixels:
     """One frame with what came of its views inside the mattes of their instances, all else as it was.
 
@@ -75,7 +93,6 @@ def paste_views(
         mattes: [M, H, W] of this frame, at the clip's size.
         ids: of the M instances.
         index: the frame's, in the clip.
-        feather: the soft edge inside the mattes, in pixels of the clip.
 
     Returns:
         [H, W, 3] of the source's type.
@@ -85,12 +102,37 @@ def paste_views(
     shown = set[int]()
     for view, decoded, weight in pictures:
         box = view.box(index).slices
-        own = mattes[[ids.index(identity) for identity in view.instances]][:, *box].sum(0) * np.float32(weight)
+        parts = mattes[[ids.index(identity) for identity in view.instances]][:, *box]
+        finished = _finished(decoded, view, source[box], parts, (index, view.instances[0]), finish)
+        own = parts.sum(0) * np.float32(weight)
         covered[box] += own
         # The first to cover a pixel has a share of exactly 1 of 0, so it arrives unchanged.
         share = np.divide(own, covered[box], out=np.zeros_like(own), where=covered[box] > 0)
-        mixed[box] += (to_clip(decoded, view) - mixed[box]) * share[..., None]
+        mixed[box] += (finished - mixed[box]) * share[..., None]
         shown.update(view.instances)
     edited = mattes[[place for place, identity in enumerate(ids) if identity in shown]].sum(0)
     alpha = np.where(covered > 0, np.clip(edited, 0, 1), np.float32(0))
-    return paste(source, mixed, inward_feather(alpha, feather) if feather else alpha)
+    return paste(source, mixed, inward_feather(alpha, finish.feather) if finish.feather else alpha)
+
+
+def _finished(
+    decoded: Floats, view: View, source: Pixels, mattes: Coverage, place: tuple[int, int], finish: Finish
+) -> Floats:
+    """A picture at the size of its box, [H, W, 3] in 0..1, with the detail and the grain of what lies under it.
+
+    Args:
+        source: the box of the plate.
+        mattes: [M, H, W] of the view's instances.
+        place: tells this picture from all others, for the seed.
+    """
+    picture = to_clip(decoded, view)
+    if not (finish.detail and view.scale < 1) and not finish.grain:
+        return picture
+    plate = np.clip(to_float(source), 0, 1)
+    if finish.detail and view.scale < 1:
+        fine = enlarge(decoded, model_frame(plate, view.model_size), plate, mattes.sum(0))
+        picture = picture + np.float32(finish.detail) * (fine - picture)
+    if finish.grain:
+        for number, matte in enumerate(mattes):
+            picture = lay_grain(picture, plate, matte, finish.grain, (finish.seed, *place, number))
+    return picture

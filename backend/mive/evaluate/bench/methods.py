@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from mive.base.validation import did_you_mean
 from mive.errors import RequestError
-from mive.settings import Settings
+from mive.settings import PRESETS, Settings
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,18 @@ class Method:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, base: Settings) -> Settings:
-        """A run's settings as this method has them.
+        """A run's settings as this method has them; what neither says is as in the paper.
 
         Raises:
             RequestError: the two do not go together.
         """
-        return Settings(**{**base.model_dump(exclude_none=True), **self.changes})
+        return Settings(**{**_AS_PAPER, **base.model_dump(exclude_none=True), **self.changes})
 
+
+_AS_PAPER: Final[Mapping[str, Any]] = {name: PRESETS["paper"][name] for name in ("framing", "detail", "grain")}
 
 METHODS: Final = (
+    Method("close", "MIVE in views", (), {"framing": "close", "detail": 1.0, "grain": 1.0}),
     Method("full", "MIVE, full method", ("2", "3", "7", "8d", "8e", "8f", "9a", "9b", "9c")),
     Method("global_caption", "global caption (FLATTEN)", ("2",),
            {"caption_mode": "global", "plan": "nps_only", "ipr": "none"}),
