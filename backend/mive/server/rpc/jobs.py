@@ -134,6 +134,8 @@ class JobCalls:
             MiveError: why it is not taken.
         """
         self.check_ready()
+        # Before anything is looked at one by one.
+        self.rules.check_size(asked.request)
         work = partial(self._submit, owner, asked, watched)
         undo = partial(self._forsake, owner) if watched else None
         if brings_frames(asked.request):
@@ -174,7 +176,6 @@ class JobCalls:
     def _submit(self, owner: str, asked: mive_pb2.SubmitJobRequest, watched: bool, call: Call) -> tuple[Job, bool]:
         # Before anything is copied: a full queue is told at once.
         self.store.check_room(owner, asked.idempotency_key or None)
-        self.rules.check_size(asked.request)
         refuse_unknown(asked)
         key = _key(asked.idempotency_key)
         labels = checked_labels(asked.labels)
