@@ -15,9 +15,9 @@ from PIL import ImageCms
 
 from mive.errors import OutputError
 from mive.media import open_clip, open_writer
+from mive.media.asked import Reading
 from mive.media.mastering import mastering_of
 from mive.media.origin import Origin
-from mive.media.reading import Reading
 from mive.media.told import Warnings
 from mive.request import FrameRange
 

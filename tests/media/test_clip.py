@@ -10,7 +10,7 @@ import pytest
 
 from mive.errors import MediaError
 from mive.media import content_hash, open_clip
-from mive.media.reading import Reading
+from mive.media.asked import Reading
 from mive.media.told import Warnings
 from mive.request import FrameRange
 

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mive.media import open_clip, open_writer
+from mive.media.asked import Reading
 from mive.media.origin import Origin
-from mive.media.reading import Reading
 from mive.media.told import Warnings
 from mive.request import FrameRange
 

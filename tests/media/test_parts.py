@@ -13,7 +13,7 @@ import pytest
 
 from mive.errors import MediaError
 from mive.media import open_clip
-from mive.media.reading import Reading
+from mive.media.asked import Reading
 from mive.media.told import Warnings
 
 RGB, RGBA = ("R", "G", "B"), ("R", "G", "B", "A")

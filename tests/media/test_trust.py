@@ -13,7 +13,7 @@ import pytest
 
 from mive.errors import MatteError, MediaError
 from mive.media import open_clip, open_mattes
-from mive.media.reading import Reading
+from mive.media.asked import Reading
 from mive.media.told import Warnings
 from mive.request import FrameRange, Instance
 

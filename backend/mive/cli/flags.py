@@ -137,8 +137,8 @@ def with_every_instance(flags: Flags) -> Flags:
         MiveError: there is none, or clip or mattes cannot be read.
     """
     from mive.media import open_clip
+    from mive.media.asked import Reading
     from mive.media.mattes import ids_in
-    from mive.media.reading import Reading
 
     if flags.edit or flags.clip is None or flags.request is not None:
         return flags

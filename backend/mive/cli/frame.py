@@ -45,7 +45,7 @@ def frame(
     from mive.cli.flags import frames_of, whole_request, with_every_instance
     from mive.editing.framing import find_losses, frame_shot, measure
     from mive.media import open_clip, open_mattes
-    from mive.media.reading import Reading
+    from mive.media.asked import Reading
     from mive.media.told import Warnings
 
     whole = whole_request(with_every_instance(flags))
@@ -53,7 +53,7 @@ def frame(
     told = Warnings(strict=whole.strict)
     source = open_clip(whole.clip, Reading.of(whole, told))
     span = frames_of(source, whole.frames)
-    read = open_mattes(whole.mattes, whole.instances, source.info, span, fit, told)
+    read = open_mattes(whole.mattes, whole.instances, source.info, span, fit, warnings=told)
     if out is not None:
         _require_apart(out, [*source.info.files, *read.files])
     with shown(quiet) as report:

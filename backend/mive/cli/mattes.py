@@ -35,7 +35,7 @@ def check(*, flags: Flags, json: JsonOption = False) -> None:
     """
     from mive.cli.flags import frames_of, whole_request, with_every_instance
     from mive.media import open_clip, open_mattes
-    from mive.media.reading import Reading
+    from mive.media.asked import Reading
     from mive.media.told import Warnings
     from mive.settings import MATTE_FIT
 
@@ -44,7 +44,7 @@ def check(*, flags: Flags, json: JsonOption = False) -> None:
     clip = open_clip(whole.clip, Reading.of(whole, warnings))
     span = frames_of(clip, whole.frames)
     fit = whole.settings.matte_fit or MATTE_FIT
-    found = open_mattes(whole.mattes, whole.instances, clip.info, span, fit, warnings)
+    found = open_mattes(whole.mattes, whole.instances, clip.info, span, fit, warnings=warnings)
     own = [instance.id for instance in whole.instances if instance.matte is not None]
     pixels = clip.info.width * clip.info.height * len(span)
     rows = [row for path, seen in found.seen for row in _rows(path, seen, own, pixels)]

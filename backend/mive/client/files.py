@@ -20,9 +20,9 @@ from mive.errors import Cancelled as Stopped
 from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, FrameWriter, open_clip, open_writer
+from mive.media.asked import Reading
 from mive.media.hashing import hashed
 from mive.media.origin import Origin, inputs_of, require_apart
-from mive.media.reading import Reading
 from mive.media.told import Warnings
 from mive.request import EditRequest, FrameRange
 from mive.settings import Codec

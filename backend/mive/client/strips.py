@@ -16,8 +16,8 @@ from mive.client.connection import Connection
 from mive.client.regions import Region, open_region
 from mive.errors import MatteError, RequestError
 from mive.media import Clip, ClipInfo, Mattes, open_clip, open_mattes
+from mive.media.asked import Reading
 from mive.media.info import Pixels
-from mive.media.reading import Reading
 from mive.media.timecode import advance
 from mive.request import EditRequest, FrameRange, Instance
 from mive.settings import MATTE_FIT

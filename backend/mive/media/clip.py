@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mive.errors import MediaError
+from mive.media.asked import Reading
 from mive.media.info import ClipInfo, Pixels
-from mive.media.reading import Reading
+from mive.media.reading import each_read
 from mive.media.runs import shown_numbers
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Clip(ABC):
 
     def _checked(self, first: int, last: int) -> Iterator[Pixels]:
         shape = (self.info.height, self.info.width, 3)
-        for index, frame in enumerate(self._decode(first, last), first):
+        for index, frame in enumerate(each_read(self.info.path, self._decode(first, last)), first):
             if frame.shape != shape:
                 raise MediaError(
                     f"Frame {index} of {self.info.path} is {frame.shape[1]}x{frame.shape[0]}",

@@ -19,6 +19,7 @@ from mive.media.extras import Extra, extras_of_image
 from mive.media.info import Pixels
 from mive.media.orientation import Orientation, from_exif
 from mive.media.parts import Picture, choose_picture
+from mive.media.reading import reads
 
 _BEGINNINGS = {
     "png": (b"\x89PNG",),
@@ -110,6 +111,7 @@ class Image:
         return self.channels.index(name) if name in self.channels else None
 
 
+@reads
 def probe_image(path: Path, layer: str | None = None) -> ImageHead:
     """Read an image's header.
 
@@ -125,6 +127,7 @@ def probe_image(path: Path, layer: str | None = None) -> ImageHead:
     return _head(choose_picture(path, specs, layer), specs)
 
 
+@reads
 def probe_matte(path: Path) -> ImageHead:
     """Read the header of an image that need hold no picture: a lone channel of any name is a matte.
 
@@ -167,6 +170,7 @@ def _is_as_stored(specs: tuple[oiio.ImageSpec, ...], chosen: Picture | None) -> 
     return _orientation(specs[chosen.part]) == Orientation()
 
 
+@reads
 def read_image(path: Path, layer: str | None = None) -> Image:
     """Read an image's picture and its alpha, within its display window, alpha not multiplied in.
 
@@ -181,6 +185,7 @@ def read_image(path: Path, layer: str | None = None) -> Image:
     return _read(path, source, specs, choose_picture(path, specs, layer))
 
 
+@reads
 def read_matte(path: Path) -> Image:
     """Read all channels of an image that need hold no picture; else as `read_image`."""
     source = open_image(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -13,13 +13,14 @@ from av.video.reformatter import VideoReformatter
 
 from mive.errors import MatteError, MediaError
 from mive.media import colour
+from mive.media.asked import Reading
 from mive.media.containers import open_container
 from mive.media.image import Image, read_matte
-from mive.media.info import Coverage, Pixels
+from mive.media.info import ClipInfo, Coverage, Pixels
 from mive.media.opening import open_clip
 from mive.media.paste import to_float
 from mive.media.raw import RawClip
-from mive.media.reading import Reading
+from mive.media.reading import reading
 from mive.media.sequence import SequenceClip
 from mive.media.told import Warnings
 from mive.media.video import VideoClip
@@ -35,15 +36,26 @@ _COLOURED = 0.05
 """How far the channels of a pixel lie apart, and of how many pixels, where no codec's rounding explains it."""
 
 
+Opened = Callable[[ClipInfo, str], None]
+"""Told what a matte is and its field, before a frame of it is read; raises where it is not to be."""
+
+
 class MatteTrack(ABC):
     """A matte over time: ``count`` frames, each read by its place among them.
 
     Args:
         field: of the request, that names the matte.
+        opened: told what it is.
         warnings: where the reader's doubts go.
     """
 
-    def __init__(self, path: Path, field: str, warnings: Warnings | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        field: str,
+        opened: Opened = lambda info, field: None,
+        warnings: Warnings | None = None,
+    ) -> None:
         self.path = path
         self.field = field
         self.warnings = warnings = warnings or Warnings()
@@ -51,6 +63,7 @@ class MatteTrack(ABC):
             self._clip = open_clip(path, Reading(matte=True, warnings=warnings))
         except MediaError as error:
             raise as_matte_error(error, field) from error
+        opened(self._clip.info, field)
         self.count = self._clip.info.frames
         self.info = self._clip.info
         self.files = self.info.files
@@ -71,14 +84,9 @@ class MatteTrack(ABC):
         Raises:
             MatteError: the frame cannot be decoded or is no matte of this kind.
         """
-        clip = self._clip
         try:
-            if isinstance(clip, SequenceClip):
-                return self._from_file(clip.info.files[number])
-            if isinstance(clip, RawClip):
-                return self._from_raw(clip.stored(number))
-            assert isinstance(clip, VideoClip)
-            return clip.orientation.apply(self._from_video(self._stored(clip, number)))
+            with reading(self.path):
+                return self._read(number)
         except MatteError:
             raise
         except MediaError as error:
@@ -89,6 +97,15 @@ class MatteTrack(ABC):
         if image.problem:
             self.warnings.tell(f"{path} is damaged: {image.problem}", error=MatteError)
         return image
+
+    def _read(self, number: int) -> Pixels:
+        clip = self._clip
+        if isinstance(clip, SequenceClip):
+            return self._from_file(clip.info.files[number])
+        if isinstance(clip, RawClip):
+            return self._from_raw(clip.stored(number))
+        assert isinstance(clip, VideoClip)
+        return clip.orientation.apply(self._from_video(self._stored(clip, number)))
 
     def _stored(self, clip: VideoClip, number: int) -> av.VideoFrame:
         if self._video is None or number != self._next:
@@ -172,8 +189,14 @@ class IdTrack(MatteTrack):
 class CoverageTrack(MatteTrack):
     """The matte of one instance: alpha where the file has alpha that is ever used, else luma."""
 
-    def __init__(self, path: Path, field: str, warnings: Warnings | None = None) -> None:
-        super().__init__(path, field, warnings)
+    def __init__(
+        self,
+        path: Path,
+        field: str,
+        opened: Opened = lambda info, field: None,
+        warnings: Warnings | None = None,
+    ) -> None:
+        super().__init__(path, field, opened, warnings)
         self._use_alpha = self._coloured = False
         for number in range(self.count):
             alpha = self._alpha(number)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from mive.errors import OutputError
+from mive.media.asked import Reading
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo
 from mive.media.origin import Origin
 from mive.media.raw import RawClip, is_raw
-from mive.media.reading import Reading
 from mive.media.sequence import SequenceClip, find_sequence
 from mive.media.sequence_writer import SequenceWriter
 from mive.media.video import VideoClip

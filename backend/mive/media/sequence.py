@@ -15,12 +15,12 @@ import numpy as np
 
 from mive.base.samples import white
 from mive.errors import MediaError
+from mive.media.asked import Reading
 from mive.media.clip import Clip
 from mive.media.image import Image, ImageHead, probe_image, probe_matte, read_image
 from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
 from mive.media.pattern import Pattern, parse_pattern
-from mive.media.reading import Reading
 from mive.media.runs import shown_runs
 
 if TYPE_CHECKING:

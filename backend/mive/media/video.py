@@ -13,11 +13,11 @@ from av.video.reformatter import VideoReformatter
 
 from mive.errors import MediaError
 from mive.media import colour
+from mive.media.asked import Reading
 from mive.media.clip import Clip
 from mive.media.extras import extras_of_video
 from mive.media.info import ClipInfo, Pixels
 from mive.media.orientation import Orientation, from_display_matrix
-from mive.media.reading import Reading
 from mive.media.runs import shown_numbers
 from mive.media.timing import rate_of, require_progressive
 from mive.media.tracks import holds_alpha, open_video

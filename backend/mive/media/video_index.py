@@ -12,6 +12,7 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from mive.media.reading import each_read
 from mive.media.runs import shown_numbers
 from mive.media.tracks import frame_decoder, open_video
 
@@ -49,7 +50,7 @@ class _Packets:
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Every frame that decodes; packets that are damaged are passed over, as players do."""
     decode = frame_decoder(stream)
-    for packet in container.demux(stream):
+    for packet in each_read(container.name, container.demux(stream)):
         try:
             frames = decode(packet)
         except av.error.InvalidDataError:
@@ -123,7 +124,7 @@ def _read_packets(path: Path, track: str | None) -> _Packets:
     keys: list[int] = []
     count, damaged, timeless = 0, 0, 0
     with container:
-        for packet in container.demux(stream):
+        for packet in each_read(path, container.demux(stream)):
             if packet.size == 0:
                 continue
             count += 1
