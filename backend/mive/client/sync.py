@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar, Unpack
 
@@ -126,6 +127,10 @@ class Client:
         return self._iterate(
             self._core.fetch(job_id, frames, pixel_format=pixel_format, wait=wait, into_memory=into_memory)
         )
+
+    def export(self, job_id: str, name: str, folder: Path, frames: FrameRange | None = None) -> tuple[Path, ...]:
+        """See :meth:`AsyncClient.export`."""
+        return self._run(self._core.export(job_id, name, folder, frames))
 
     def manifest(self, job_id: str) -> Manifest:
         """See :meth:`AsyncClient.manifest`."""
