@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import torch
 from diffusers.models.attention_processor import Attention
@@ -26,6 +26,9 @@ from mive.networks.masks import select_masks
 from mive.networks.unet.frames import FrameContext, FrameInputs
 from mive.plans import Fuse, Lps, Nps, Reinvert
 from mive.request import EditRequest, Instance
+
+LOGITS_PER_CHUNK: Final = 2**29
+"""Logits that attention holds at once, 1 GiB in 16 bits: those of sixteen frames of 64 × 64 would be 69 GB."""
 
 
 @dataclass
@@ -135,7 +138,7 @@ class PlainEditor(Editor):
         inputs = FrameInputs(
             frames=len(z),
             modulation=strength,
-            modulated=torch.tensor([strength is not None]),
+            modulated=[strength is not None],
             masks=select_masks(conditions.masks, (instance,)),
             roles=self.engine.embed((caption,))[1],
             trajectories=conditions.trajectories,
@@ -179,7 +182,7 @@ class EagerAttention:
         if encoder_hidden_states is not None and self.context.items:
             h = self._redistributed(q, k, v)
         else:
-            h = (q @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v
+            h = _eager(q, k, v)
         paths = inputs.trajectories.get(self.context.size)
         if encoder_hidden_states is None and paths is not None:
             h = flow_attention(h, h, h, paths)
@@ -196,3 +199,10 @@ class EagerAttention:
         masks = inputs.masks[self.context.size][0].flatten(1)
         h = inputs.modulation.cross_attention(frames, k, v, masks, inputs.roles)
         return h.transpose(0, 1).flatten(1, 2)[None]
+
+
+def _eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention as products and a softmax, [B, heads, ., d] each; as many queries at a time as memory has room for."""
+    chunk = max(1, LOGITS_PER_CHUNK // (q.shape[0] * q.shape[1] * k.shape[2]))
+    parts = [(part @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v for part in torch.split(q, chunk, 2)]
+    return torch.cat(parts, 2)

@@ -37,6 +37,9 @@ def check(settings: ResolvedSettings, device: torch.device) -> None:
     for name, known in (
         ("ipr", (IprStrength.name, "none")),
         ("flow_attention", ("flatten", "none")),
+        ("frame_attention", ("whole",)),
+        ("nps_passes", ("each",)),
+        ("control_caption", ("own",)),
         ("precision", ("auto", "fp32", "fp16")),
     ):
         if (what := getattr(settings, name)) not in known:
@@ -227,12 +230,16 @@ def _refuse_ablations(call: Call, conditions: Conditions) -> None:
         raise _unsupported(f'ipr "{call.modulation.name}"', "settings.ipr")
     if conditions.flow_attention == "old_qk" and conditions.trajectories:
         raise _unsupported('flow_attention "old_qk"', "settings.flow_attention")
+    if call.joint:
+        raise _unsupported('nps_passes "joint"', "settings.nps_passes")
+    if conditions.pooled:
+        raise _unsupported('frame_attention "pooled"', "settings.frame_attention")
 
 
 def _unsupported(what: str, field: str) -> EngineError:
     return EngineError(
         f"TensorRT programs do not have {what}",
-        expected="IPR and FLATTEN, in fp16 or fp32",
+        expected="IPR and FLATTEN, frames seen whole, a pass and a ControlNet for each caption, in fp16 or fp32",
         fix="Use --engine torch for it",
         field=field,
     )

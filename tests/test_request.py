@@ -205,7 +205,7 @@ def test_text_that_is_no_range(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("preset", "steps", "inversion_steps", "guidance"),
-    [("draft", 10, 20, 7.5), ("standard", 20, 40, 7.5), ("paper", 50, 100, 12.5)],
+    [("draft", 10, 20, 7.5), ("standard", 20, 40, 7.5), ("paper", 50, 100, 12.5), ("fast", 10, 10, 7.5)],
 )
 def test_presets(preset: Any, steps: int, inversion_steps: int, guidance: float) -> None:
     settings = Settings(preset=preset).resolved(TINY)
@@ -280,6 +280,34 @@ def test_inversion_steps_are_refused_exactly_where_a_timestep_is_missed(steps: i
     else:
         with pytest.raises(RequestError, match="inversion_steps"):
             Settings(steps=steps, inversion_steps=inversion_steps)
+
+
+@given(steps=st.integers(1, 60), inversion_steps=st.integers(1, 500))
+def test_the_other_solver_takes_any_multiple_of_the_steps(steps: int, inversion_steps: int) -> None:
+    assert Settings(solver="dpmpp_2m", steps=steps).resolved(TINY).inversion_steps == steps
+    if inversion_steps % steps == 0:
+        Settings(solver="dpmpp_2m", steps=steps, inversion_steps=inversion_steps)
+    else:
+        with pytest.raises(RequestError, match=f"Use {steps} inversion steps"):
+            Settings(solver="dpmpp_2m", steps=steps, inversion_steps=inversion_steps)
+
+
+@pytest.mark.parametrize("asked", [{"steps": 20}, {"solver": "ddim"}, {"steps": 20, "solver": "ddim"}], ids=str)
+def test_the_inversion_of_a_preset_follows_what_is_asked_for(asked: dict[str, Any]) -> None:
+    settings = Settings(preset="fast", **asked).resolved(TINY)
+    twice = settings.solver == "ddim"
+    assert settings.inversion_steps == settings.steps * (2 if twice else 1)
+
+
+def test_a_preset_gives_way_where_ipr_steers_by_one_instance() -> None:
+    assert Settings(preset="fast").resolved(TINY).nps_passes == "joint"
+    assert Settings(preset="fast", ipr="dense_diffusion").resolved(TINY).nps_passes == "each"
+    with pytest.raises(RequestError, match=r"dense_diffusion.*nps_passes"):
+        Settings(nps_passes="joint", ipr="dense_diffusion")
+
+
+def test_a_bundle_has_no_say_in_the_solver_nor_in_the_steps_that_suit_it() -> None:
+    assert Settings().resolved({**TINY, "solver": "dpmpp_2m"}).solver == "ddim"
 
 
 @pytest.mark.parametrize(("window", "overlap"), [(1, 0), (4, 2), (8, 4), (16, 4), (100, 4)])

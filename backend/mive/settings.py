@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, cast, get_args
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -39,12 +39,17 @@ PAPER_GUIDANCE: Final = PRESETS["paper"]["guidance"]
 CLOSEST: Final = 4.0
 CONTEXT: Final = 2.2
 CONTROL_ATTENTION: Final = "all"
+CONTROL_CAPTION: Final = "own"
 FLOW_ATTENTION: Final = "flatten"
+FRAME_ATTENTION: Final = "whole"
 FRAMING: Final = "close"
 IPR: Final = "ipr"
 LAMBDA_S: Final = "literal"
+LPS_UNGUIDED: Final = "each"
 MASK_CELLS: Final = "touched"
 MATTE_FIT: Final = "exact"
+NPS_PASSES: Final = "each"
+SOLVER: Final = "ddim"
 WINDOW: Final = 16
 OVERLAP: Final = 4
 
@@ -58,10 +63,15 @@ Weight = Annotated[Number, Field(ge=0)]
 Context = Annotated[Number, Field(ge=1)]
 Closest = Annotated[Number, Field(gt=0)]
 
+SolverName = Literal["ddim", "dpmpp_2m"]
 Ipr = Literal["ipr", "none", "dense_diffusion"]
 LambdaS = Literal["literal", "bounded"]
 Flow = Literal["dis", "raft", "none"]
 FlowAttention = Literal["flatten", "old_qk", "none"]
+NpsPasses = Literal["each", "joint"]
+LpsUnguided = Literal["each", "pasted"]
+ControlCaption = Literal["own", "empty"]
+FrameAttention = Literal["whole", "pooled"]
 ControlAttention = Literal["all", "frame"]
 ChosenPrecision = Literal["fp32", "bf16", "fp16"]
 Precision = Literal["auto", ChosenPrecision]
@@ -118,6 +128,9 @@ class ResolvedSettings(Model):
     guidance_factor: Weight = 1.0
     close_guidance: Weight | None = None
     plan: PlanName = USUAL_PLAN
+    solver: SolverName = SOLVER
+    nps_passes: NpsPasses = NPS_PASSES
+    lps_unguided: LpsUnguided = LPS_UNGUIDED
     ipr: Ipr = IPR
     lambda_: Weight = Field(default=0.4, validation_alias="lambda", serialization_alias="lambda")
     lambda_r: Share = 0.6
@@ -125,7 +138,9 @@ class ResolvedSettings(Model):
     ipr_share: Share = 0.8
     flow: Flow = "dis"
     flow_attention: FlowAttention = FLOW_ATTENTION
+    frame_attention: FrameAttention = FRAME_ATTENTION
     control_attention: ControlAttention = CONTROL_ATTENTION
+    control_caption: ControlCaption = CONTROL_CAPTION
     control_scale: Weight = 1.0
     seed: Seed = 0
     variation: Share = 0.0
@@ -150,8 +165,9 @@ class ResolvedSettings(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_grids(self.steps, self.inversion_steps)
+        _check_grids(self.solver, self.steps, self.inversion_steps)
         check_windows(self.window, self.overlap)
+        _check_passes(self.nps_passes, self.ipr)
         return self
 
     def guidance_of(self, own: float | None = None) -> float:
@@ -165,7 +181,8 @@ class Settings(Model):
     preset: Preset = Field(default=USUAL_PRESET, description="the preset")
     steps: Steps | None = Field(default=None, description="the number T of denoising steps")
     inversion_steps: Steps | None = Field(
-        default=None, description="the number of inversion steps, a multiple of the steps"
+        default=None,
+        description="the number of inversion steps, a multiple of the steps",
     )
     guidance: Weight | None = Field(
         default=None, description=f"the classifier-free guidance scale (the paper's is {PAPER_GUIDANCE})"
@@ -178,6 +195,17 @@ class Settings(Model):
         description="the guidance scale in views that show few instances large; none means the guidance scale",
     )
     plan: PlanName | None = Field(default=None, description="the name of the sampling plan")
+    solver: SolverName | None = Field(
+        default=None, description="how steps are taken: DDIM, or DPM-Solver++ (2M), which needs fewer"
+    )
+    nps_passes: NpsPasses | None = Field(
+        default=None,
+        description="NPS with caption: a pass for each instance, or one where each pixel hears its own instance's",
+    )
+    lps_unguided: LpsUnguided | None = Field(
+        default=None,
+        description="LPS without caption: a pass for each instance, or one on all of them pasted into one frame",
+    )
     ipr: Ipr | None = Field(default=None, description="how cross-attention is steered into the mattes")
     lambda_: Weight | None = Field(
         default=None,
@@ -196,8 +224,16 @@ class Settings(Model):
     )
     flow: Flow | None = Field(default=None, description="the optical flow estimator")
     flow_attention: FlowAttention | None = Field(default=None, description="the attention along flow trajectories")
+    frame_attention: FrameAttention | None = Field(
+        default=None,
+        description="what self-attention sees of other frames: all, or averages of 2 × 2 at its two finest sizes",
+    )
     control_attention: ControlAttention | None = Field(
         default=None, description="what ControlNet's self-attention sees: all frames or one"
+    )
+    control_caption: ControlCaption | None = Field(
+        default=None,
+        description="what ControlNet hears: captions, or the empty one, once for all passes on the same latents",
     )
     control_scale: Weight | None = Field(default=None, description="the weight of ControlNet")
     seed: Seed | None = Field(default=None, description="the seed of the noise that variation brings in")
@@ -250,9 +286,10 @@ class Settings(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_grids(*self._step_counts())
+        _check_grids(self._solver(), *self._step_counts())
         if self.window is not None and self.overlap is not None:
             check_windows(self.window, self.overlap)
+        _check_passes(self.nps_passes, self.ipr)
         return self
 
     def resolved(self, defaults: Mapping[str, object]) -> ResolvedSettings:
@@ -261,7 +298,8 @@ class Settings(Model):
         The order is: what is set here, the preset, ``defaults``, MIVE's own. Three fields follow
         others where only those are set: the inversion takes about twice the ``steps``, an
         overlap that is not set here is at most half the ``window``, and a guidance that the bundle
-        does not say is the guidance of close views too.
+        does not say is the guidance of close views too. Where ``ipr`` steers self-attention, NPS has
+        a pass for each instance, whatever the preset says.
 
         Args:
             defaults: the bundle's default settings, under the names that JSON uses.
@@ -278,9 +316,12 @@ class Settings(Model):
             **({"close_guidance": None} if "guidance" in asked else {}),
             **asked,
             "preset": self.preset,
+            "solver": self._solver(),
             "steps": steps,
             "inversion_steps": inversion_steps,
         }
+        if self.nps_passes is None and values.get("ipr") == "dense_diffusion":
+            values["nps_passes"] = "each"
         if self.overlap is None:
             window = self.window or bundle.window or WINDOW
             overlap = OVERLAP if bundle.overlap is None else bundle.overlap
@@ -291,11 +332,16 @@ class Settings(Model):
         """What is not left open, by Python name, without the preset."""
         return self.model_dump(exclude_none=True, exclude={"preset"})
 
+    def _solver(self) -> SolverName:
+        """The solver, on which hang the steps that fit; so a bundle has no say in it."""
+        return self.solver or cast("SolverName", PRESETS[self.preset].get("solver", SOLVER))
+
     def _step_counts(self) -> tuple[int, int]:
         """Denoising and inversion steps; presets name both, so a bundle has no say in them."""
         preset = PRESETS[self.preset]
+        usual = self.steps is None and self._solver() == preset.get("solver", SOLVER)
         steps = self.steps or int(preset["steps"])
-        follow = int(preset["inversion_steps"]) if self.steps is None else _inversion_for(steps)
+        follow = int(preset["inversion_steps"]) if usual else _inversion_for(self._solver(), steps)
         return steps, self.inversion_steps or follow
 
 
@@ -320,28 +366,44 @@ def _wrong_default(name: str | None, what: str, expected: str) -> BundleError:
 
 
 def _grid(count: int) -> range:
-    """The ``count`` timesteps of a grid, ascending: {1, 21, …, 981} for 50."""
+    """The ``count`` timesteps of DDIM's grid, ascending: {1, 21, …, 981} for 50."""
     stride = TRAIN_STEPS // count
     return range(1, 1 + count * stride, stride)
 
 
-def _inversion_for(steps: int) -> int:
-    """The inversion steps to ``steps``: twice as many as in the paper, else thrice, else equal."""
+def _inversion_for(solver: SolverName, steps: int) -> int:
+    """The inversion steps to ``steps``: with DDIM twice as many as in the paper, else thrice, else equal."""
     stride = TRAIN_STEPS // steps
-    return steps * next(f for f in (2, 3, 1) if stride % f == 0 and (f == 1 or f * steps <= MOST_STEPS))
+    factors = (2, 3, 1) if solver == "ddim" else (1,)
+    return steps * next(f for f in factors if stride % f == 0 and (f == 1 or f * steps <= MOST_STEPS))
 
 
-def _check_grids(steps: int, inversion_steps: int) -> None:
-    """Every sampling timestep must lie on the inversion grid, which holds the source's latents."""
-    finer = _grid(inversion_steps)
-    if inversion_steps % steps or any(timestep not in finer for timestep in _grid(steps)):
+def _check_grids(solver: SolverName, steps: int, inversion_steps: int) -> None:
+    """Every sampling timestep must lie on the inversion grid, which holds the source's latents.
+
+    DPM-Solver++'s has them all whatever the multiple.
+    """
+    even, finer = solver == "ddim", _grid(inversion_steps)
+    if inversion_steps % steps or (even and any(timestep not in finer for timestep in _grid(steps))):
         stride = TRAIN_STEPS // steps
-        fits = [str(steps * f) for f in range(1, stride + 1) if stride % f == 0 and f * steps <= MOST_STEPS][:4]
+        multiples = [f for f in range(1, stride + 1) if f * steps <= MOST_STEPS and not (even and stride % f)]
+        fits = [str(steps * f) for f in multiples][:4]
         reject(
             f"{inversion_steps} inversion steps miss some timesteps of {steps} denoising steps",
             expected=f"with {steps} steps, one of {', '.join(fits)}",
-            fix=f"Use {_inversion_for(steps)} inversion steps, or leave them out",
+            fix=f"Use {_inversion_for(solver, steps)} inversion steps, or leave them out",
             at=["inversion_steps"],
+        )
+
+
+def _check_passes(nps_passes: NpsPasses | None, ipr: Ipr | None) -> None:
+    """Refuses one pass for all instances where self-attention is steered by one at a time."""
+    if (nps_passes, ipr) == ("joint", "dense_diffusion"):
+        reject(
+            "dense_diffusion steers self-attention by one instance, and joint NPS passes are of all of them",
+            expected='ipr "ipr" or "none" with joint passes',
+            fix='Set nps_passes to "each"',
+            at=["nps_passes"],
         )
 
 

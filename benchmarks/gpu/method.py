@@ -23,8 +23,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from mive.attention.ipr import ipr_strength
 from mive.method.denoiser import Call, Conditions
-from mive.method.sampling import Edits, Sampler, State
-from mive.method.schedule import make_grids
+from mive.method.sampling import Edits, Sampler, Savings, State
+from mive.method.solvers import SOLVERS
 from mive.plans import PLANS, Fuse, Lps, Nps, PlanStep, alternate
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -105,6 +105,18 @@ def dense_attention(report: Report, shot: StandIn, device: torch.device) -> None
         )
 
 
+def pooled_calls(shot: StandIn) -> dict[str, tuple[Call, Conditions]]:
+    """The evaluations that the preset "fast" is made of, besides those that it shares with others."""
+    count = len(shot.captions)
+    everyone = Call(shot.latents(1), 501, shot.captions, tuple(range(count)),
+                    ipr_strength(1, 50, [0.4] * (count + 1), [0.6] * (count + 1)), joint=True)  # fmt: skip
+    return {
+        "1 item, frames pooled": (shot.call(1, guided=False), shot.conditions),
+        "2 items, frames pooled": (shot.call(2), shot.conditions),
+        "1 item of all captions, frames pooled": (everyone, shot.conditions),
+    }
+
+
 def calls(shot: StandIn) -> dict[str, tuple[Call, Conditions]]:
     """The evaluations that a plan is made of."""
     conditions = shot.conditions
@@ -117,9 +129,9 @@ def calls(shot: StandIn) -> dict[str, tuple[Call, Conditions]]:
     }
 
 
-def epsilons(report: Report, shot: StandIn, device: torch.device) -> None:
+def epsilons(report: Report, shot: StandIn, device: torch.device, made: Mapping[str, tuple[Call, Conditions]]) -> None:
     report.say("\n| ε | ms | the host is done after | peak memory, GiB |\n|---|---|---|---|")
-    for name, (call, conditions) in calls(shot).items():
+    for name, (call, conditions) in made.items():
         if report.left < 15:
             return
         spent = milliseconds(lambda c=call, e=conditions: shot.engine.output(c, e), device, 3)  # type: ignore[misc]
@@ -156,25 +168,61 @@ def profiles(report: Report, shot: StandIn, device: torch.device) -> None:
         report.say(f"\n{name}: {total:.1f} ms in {launches} kernels. ms: {shares}.", **{f"kernels, {name}": launches})
 
 
-def whole_plan(report: Report, shot: StandIn, device: torch.device) -> None:
-    """A plan of 50 steps: each kind of step timed a few times, the rest reckoned from them."""
-    shape = shot.shape
-    grids = make_grids(SCHEDULE, 50, 100)
-    plan = alternate(50, PLANS["mive"], 40)
+def sampler_of(shot: StandIn, *, fast: bool = False) -> Sampler:
+    """A sampler of the paper's 50 steps, or of what the preset "fast" is made of."""
+    solver = SOLVERS["dpmpp_2m" if fast else "ddim"]
+    grids = solver.grids(SCHEDULE, 10 if fast else 50, 10 if fast else 100)
     z = shot.latents()
     # Random weights lead nowhere, so inverted latents need not come from an inversion.
     inverted: dict[int | None, Tensor] = {t: torch.randn_like(z) for t in grids.sampling}
     inverted[None] = z
-    edits = Edits(shot.captions, (12.5,) * shape.instances, lambda s, t, steps, _: ipr_strength(s, steps, 0.4, 0.6))
-    sampler = Sampler(shot.engine, SCHEDULE, grids, edits, shot.conditions, shot.masks, inverted)
+    edits = Edits(shot.captions, (12.5,) * len(shot.captions), lambda s, t, steps, _: ipr_strength(s, steps, 0.4, 0.6))
+    return Sampler(
+        shot.engine, SCHEDULE, grids, edits, shot.conditions, shot.masks, inverted, solver=solver,
+        savings=Savings(joint=fast, pasted=fast),
+    )  # fmt: skip
+
+
+def plan_of(sampler: Sampler) -> tuple[PlanStep, ...]:
+    steps = len(sampler.grids.sampling)
+    return alternate(steps, PLANS["mive"], round(0.8 * steps))
+
+
+def waits(report: Report, sampler: Sampler, name: str) -> None:
+    """Run the first steps of a plan, where whatever waits for the GPU is an error."""
+    states = sampler.run(plan_of(sampler))
+    with torch.inference_mode():
+        # Kernels are compiled in the first steps of each kind.
+        for _ in range(12):
+            next(states)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(4):
+                next(states)
+        except RuntimeError as error:
+            report.say(f"\n{name}: a step waits for the GPU: {str(error).splitlines()[0]}", **{f"waits, {name}": 1})
+        else:
+            report.say(f"\n{name}: no step waits for the GPU.", **{f"waits, {name}": 0})
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def whole_plan(report: Report, shot: StandIn, device: torch.device, until: float, *, fast: bool = False) -> None:
+    """A plan of 50 steps, or of the preset "fast": each kind of step timed a few times, the rest reckoned from them.
+
+    Args:
+        until: how many seconds to leave to what comes next.
+    """
+    shape, sampler = shot.shape, sampler_of(shot, fast=fast)
+    grids, plan = sampler.grids, plan_of(sampler)
     spent: dict[str, list[float]] = defaultdict(list)
     counts: dict[str, int] = defaultdict(int)
     known: set[int] = set()
-    state = State(0, inverted[grids.sampling[0]])
+    state = State(0, sampler.inverted[grids.sampling[0]])
     for step in plan:
         kind = step_kind(step, state, known)
         counts[kind] += 1
-        if (len(spent[kind]) < 3 and report.left > 5) or isinstance(step, Fuse):
+        if (len(spent[kind]) < 3 and report.left > until) or isinstance(step, Fuse):
             wait(device)
             began = time.perf_counter()
             with torch.inference_mode():
@@ -186,16 +234,18 @@ def whole_plan(report: Report, shot: StandIn, device: torch.device) -> None:
     plain, conditions = calls(shot)["plain 2D, 8 frames (inversion)"]
     forward = milliseconds(lambda: shot.engine.output(plain, conditions), device, 3) / 1000
     total = len(grids.inversion) * forward * shape.frames / plain.z.shape[1]
-    report.say(f"\n| step | times | seconds each |\n|---|---|---|\n| inversion | 100 | {total / 100:.3f} |")
+    inversions = len(grids.inversion)
+    report.say("\n| step | times | seconds each |\n|---|---|---|")
+    report.say(f"| inversion | {inversions} | {total / inversions:.3f} |")
     for kind, count in counts.items():
         each = sum(spent[kind]) / max(1, len(spent[kind]))
         total += count * each
         report.say(f"| {kind} | {count} | {each:.3f} |")
     share = total / shape.instances / shape.frames
     report.say(
-        f"\nThe whole plan of 50 steps, {shape.instances} instances, {shape.frames} frames: {total:.1f} s, "
-        f"{share:.3f} s per instance and frame.",
-        plan=total,
+        f"\nThe whole plan of {len(grids.sampling)} steps, {shape.instances} instances, {shape.frames} frames: "
+        f"{total:.1f} s, {share:.3f} s per instance and frame.",
+        **{"fast plan" if fast else "plan": total},
     )
 
 
@@ -229,10 +279,18 @@ def main() -> None:
     )
     peaks(report, device)
     dense_attention(report, shot, device)
-    epsilons(report, shot, device)
+    epsilons(report, shot, device, calls(shot))
     if device.type == "cuda":
         profiles(report, shot, device)
-    whole_plan(report, shot, device)
+        waits(report, sampler_of(shot), "the exact method")
+    whole_plan(report, shot, device, 0.4 * options.seconds)
+    del shot
+    report.say('\nThe preset "fast":')
+    shot = stand_in(shape, device, dtype, fast=True)
+    epsilons(report, shot, device, pooled_calls(shot))
+    if device.type == "cuda":
+        waits(report, sampler_of(shot, fast=True), 'the preset "fast"')
+    whole_plan(report, shot, device, 5, fast=True)
 
 
 if __name__ == "__main__":

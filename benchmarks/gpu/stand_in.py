@@ -17,6 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from mive.attention.ipr import ipr_strength
 from mive.conditions.trajectories import trajectories
+from mive.editing.samplers import POOLED_SIZES
 from mive.engines.torch_engine import TorchEngine
 from mive.method.denoiser import Call, Conditions
 from mive.method.schedule import NoiseSchedule
@@ -109,8 +110,12 @@ class StandIn:
         return Call(z, 501, ("",), (None,), inflated=False, control=False)
 
 
-def stand_in(shape: Shape, device: torch.device, dtype: torch.dtype) -> StandIn:
-    """Make the networks on ``device`` and everything about the window that does not change from step to step."""
+def stand_in(shape: Shape, device: torch.device, dtype: torch.dtype, *, fast: bool = False) -> StandIn:
+    """Make the networks on ``device`` and everything about the window that does not change from step to step.
+
+    Args:
+        fast: with the preset's savings in networks and engine: frames pooled, a ControlNet by frame and without words.
+    """
     torch.manual_seed(0)
     with torch.device(device):
         torch.set_default_dtype(dtype)
@@ -122,11 +127,12 @@ def stand_in(shape: Shape, device: torch.device, dtype: torch.dtype) -> StandIn:
         network.to(device, dtype, memory_format=torch.channels_last).eval().requires_grad_(False) for network in made
     )
     bundle: Any = SimpleNamespace(
-        unet=unet, unet_context=inflate(unet), controlnet=control, control_context=inflate(control), vae=vae,
+        unet=unet, unet_context=inflate(unet), controlnet=control,
+        control_context=inflate(control, "frame" if fast else "all"), vae=vae,
         tokenizer=_Tokenizer(), text_encoder=text, depth=None, depth_config={}, latent_factor=8,
         scaling_factor=0.18215, shift_factor=0.0,
     )  # fmt: skip
-    engine = TorchEngine(bundle)
+    engine = TorchEngine(bundle, control_caption="empty" if fast else "own")
     sizes = attention_sizes(unet, (shape.side, shape.side))
     masks = _squares(shape)
     wanted = list(dict.fromkeys([(shape.side, shape.side), *sizes]))
@@ -139,7 +145,8 @@ def stand_in(shape: Shape, device: torch.device, dtype: torch.dtype) -> StandIn:
     paths = {sizes[0]: trajectories(flow, sizes[0]).to(device)}
     latent = pyramid[shape.side, shape.side].float()[:, :, None]
     captions = tuple(f"a {word} thing" for word in WORDS[: shape.instances])
-    return StandIn(shape, engine, Conditions(embedded, pyramid, paths, "flatten"), latent, captions)
+    pooled = frozenset(sizes[:POOLED_SIZES] if fast else ())
+    return StandIn(shape, engine, Conditions(embedded, pyramid, paths, "flatten", pooled), latent, captions)
 
 
 def _squares(shape: Shape) -> Tensor:

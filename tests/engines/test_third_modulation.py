@@ -39,7 +39,7 @@ class Walls(Modulation):
         inside = mask.flatten(1)
         return self._attend(q, k, v, inside[:, None, :, None] != inside[:, None, None])
 
-    def rows(self, index: Tensor) -> Walls:
+    def rows(self, index: Tensor | slice) -> Walls:
         return Walls(self.height[index])
 
     def to(self, device: torch.device) -> Walls:

@@ -13,8 +13,9 @@ from torch import Tensor
 from mive.attention.ipr import IprStrength, ipr_strength
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions
-from mive.method.sampling import Edits, Sampler, State, invert
+from mive.method.sampling import Edits, Sampler, Savings, State, invert
 from mive.method.schedule import NoiseSchedule, make_grids
+from mive.method.solvers import USUAL_SOLVER, Solver
 from mive.plans import PLANS, alternate
 
 SCHEDULE = NoiseSchedule.from_config(
@@ -36,6 +37,9 @@ class CaptionModel:
         self.seen.update(call.captions)
         alpha = SCHEDULE.alpha(call.t)
         mean = torch.tensor([CAPTIONS[c] for c in call.captions], device=call.z.device).view(-1, 1, 1, 1, 1)
+        if call.joint:
+            owners = conditions.owners[call.z.shape[-2], call.z.shape[-1]]
+            mean = torch.cat([mean, torch.zeros_like(mean[:1])]).flatten()[owners][None, :, None]
         spread = alpha * 0.04 + 1 - alpha
         return (1 - alpha) ** 0.5 * (call.z - alpha**0.5 * mean) / spread
 
@@ -45,7 +49,12 @@ def steered(s: int, t: int, steps: int, items: Sequence[int], /) -> IprStrength:
 
 
 def sampler(
-    model: CaptionModel, captions: tuple[str, ...] = ("red", "blue"), per_forward: int = 1, steps: int = 10
+    model: CaptionModel,
+    captions: tuple[str, ...] = ("red", "blue"),
+    per_forward: int = 1,
+    steps: int = 10,
+    solver: Solver = USUAL_SOLVER,
+    savings: Savings = Savings(),  # noqa: B008 (it cannot change)
 ) -> Sampler:
     z_0 = 0.2 * torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     masks = torch.zeros(len(captions), 3, 1, 8, 8)
@@ -53,11 +62,12 @@ def sampler(
         masks[i, :, :, 1:5, 2 * i : 2 * i + 2] = 1
     many = len(captions)
     edits = Edits(captions, (3.0,) * many, steered, per_forward=per_forward)
-    grids = make_grids(SCHEDULE, steps, 2 * steps)
-    inverted = invert(z_0, grids, SCHEDULE, model)
+    grids = solver.grids(SCHEDULE, steps, 2 * steps)
+    inverted = invert(z_0, grids, SCHEDULE, model, solver=solver)
     model.seen.clear()
     model.calls.clear()
-    return Sampler(model, SCHEDULE, grids, edits, Conditions(), masks, inverted)
+    conditions = Conditions(masks={(8, 8): masks[:, :, 0].bool()})
+    return Sampler(model, SCHEDULE, grids, edits, conditions, masks, inverted, solver=solver, savings=savings)
 
 
 def finish(run: Sampler, plan_name: str = "mive", state: State | None = None) -> Tensor:
@@ -153,7 +163,7 @@ def test_an_instance_may_have_its_own_guidance() -> None:
 
 def test_all_latents_stay_on_their_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """The meta device stands for a GPU: it computes nothing, and mixes with CPU tensors as little."""
-    monkeypatch.setattr("mive.method.sampling._check_finite", lambda z, where: None)
+    monkeypatch.setattr("mive.method.finite.Finiteness.settle", lambda asked, later=0: None)
     run = sampler(CaptionModel())
     here = State(0, run.inverted[GRIDS.sampling[0]])
     run.masks = run.masks.to("meta")

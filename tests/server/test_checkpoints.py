@@ -15,6 +15,7 @@ from mive.editing.framing import View
 from mive.editing.views import Layer
 from mive.errors import OutputError
 from mive.method.sampling import State
+from mive.method.solvers import Past
 from mive.request import FrameRange
 from mive.server.checkpoints import Checkpoints, Stored
 
@@ -35,8 +36,9 @@ def a_checkpoint(position: int, window: int = 1) -> Checkpoint:
     torch.manual_seed(position)
     fused = torch.randn(3, 4, 8, 8) if position % 2 else None
     instances = None if position % 2 else torch.randn(2, 3, 4, 8, 8)
+    past = Past(torch.randn(3, 4, 8, 8), 301) if position % 3 == 1 else None
     edited = tuple(torch.randn(3, 4, 8, 8) for _ in range(position % 3))
-    return Checkpoint(window, (layer(torch.randn(1, 4, 8, 8)),), edited, State(position, fused, instances))
+    return Checkpoint(window, (layer(torch.randn(1, 4, 8, 8)),), edited, State(position, fused, instances, past))
 
 
 def same(stored: Stored | None, checkpoint: Checkpoint, frames: int) -> bool:
@@ -51,6 +53,9 @@ def same(stored: Stored | None, checkpoint: Checkpoint, frames: int) -> bool:
     if state is not None and wanted is not None:
         assert state.position == wanted.position
         pairs += [(state.fused, wanted.fused), (state.instances, wanted.instances)]
+        kept, past = state.past, wanted.past
+        assert (kept and kept.t) == (past and past.t)
+        pairs += [(kept and kept.clean, past and past.clean)]
     equal = all(a is b is None or (a is not None and b is not None and torch.equal(a, b)) for a, b in pairs)
     return equal and (stored.checkpoint.window, stored.frames) == (checkpoint.window, frames)
 
@@ -58,12 +63,13 @@ def same(stored: Stored | None, checkpoint: Checkpoint, frames: int) -> bool:
 @pytest.mark.parametrize(
     "checkpoint",
     [
-        a_checkpoint(1),
+        a_checkpoint(3),
         a_checkpoint(2),
+        a_checkpoint(4),
         Checkpoint(3, (layer(torch.ones(1, 4, 2, 2)), layer(torch.ones(3, 4, 4, 2)))),
         Checkpoint(0),
     ],
-    ids=["fused", "instances", "between windows", "start"],
+    ids=["fused", "instances", "with a past", "between windows", "start"],
 )
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path, checkpoint: Checkpoint) -> None:
     Checkpoints(tmp_path / "job", "id").save(checkpoint, 12)

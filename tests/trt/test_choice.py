@@ -43,7 +43,15 @@ def test_auto_says_what_it_chose_and_why() -> None:
 
 @pytest.mark.usefixtures("without_gpu")
 @pytest.mark.parametrize(
-    ("name", "value"), [("ipr", "dense_diffusion"), ("flow_attention", "old_qk"), ("precision", "bf16")]
+    ("name", "value"),
+    [
+        ("ipr", "dense_diffusion"),
+        ("flow_attention", "old_qk"),
+        ("frame_attention", "pooled"),
+        ("nps_passes", "joint"),
+        ("control_caption", "empty"),
+        ("precision", "bf16"),
+    ],
 )
 def test_what_programs_do_not_have(name: str, value: str) -> None:
     asked = settings(**{name: value})

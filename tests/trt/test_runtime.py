@@ -145,14 +145,16 @@ def test_a_result_outlives_the_next_run(engines: tuple[TorchEngine, TrtEngine], 
 
 @pytest.mark.parametrize(
     ("changes", "setting"),
-    [({"instances": (0,), "modulation": DenseDiffusion(900)}, "dense_diffusion"), ({}, "old_qk")],
-    ids=["dense_diffusion", "old_qk"],
+    [({"instances": (0,), "modulation": DenseDiffusion(900)}, "dense_diffusion"), ({}, "old_qk"), ({}, "pooled")],
+    ids=["dense_diffusion", "old_qk", "pooled"],
 )
 def test_ablations_without_programs_are_refused(
     engines: tuple[TorchEngine, TrtEngine], conditions: Conditions, changes: dict[str, object], setting: str
 ) -> None:
     if setting == "old_qk":
         conditions = replace(conditions, flow_attention="old_qk")
+    if setting == "pooled":
+        conditions = replace(conditions, pooled=frozenset(conditions.masks))
     with pytest.raises(EngineError, match=f"{setting}.*--engine torch"):
         engines[1].output(call(1, **changes), conditions)
 

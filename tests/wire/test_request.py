@@ -63,6 +63,8 @@ def some_settings(draw: st.DrawFn) -> Settings:
     fields: dict[str, Any] = {name: draw(st.none() | st.sampled_from(words)) for name, words in choices.items()}
     fields |= {name: draw(weights) for name in ("guidance", "guidance_factor", "lambda", "control_scale", "feather")}
     fields |= {name: draw(shares) for name in ("lambda_r", "ipr_share", "variation")}
+    if fields["ipr"] == "dense_diffusion":
+        fields["nps_passes"] = "each"
     return Settings(
         **fields,
         preset=draw(st.sampled_from(list(PRESETS))) if steps is None else "standard",

@@ -74,8 +74,8 @@ class Modulation(Protocol):
         """
         return None
 
-    def rows(self, index: Tensor) -> Modulation:
-        """That of the items in ``index`` (int64), in that order; items may repeat."""
+    def rows(self, index: Tensor | slice) -> Modulation:
+        """That of the items in ``index`` (int64, in that order, items may repeat), or of a slice of them."""
         return self
 
     def to(self, device: torch.device) -> Modulation:

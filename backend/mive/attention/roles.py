@@ -38,9 +38,9 @@ class TokenRoles:
         """P as bool [B, length]."""
         return self._positions(length) > self.n_text[:, None] + 1
 
-    def rows(self, index: Tensor) -> TokenRoles:
-        """The roles of the items in ``index`` (int64), in that order; items may repeat."""
-        return TokenRoles(self.n_text[index.to(self.n_text.device)])
+    def rows(self, index: Tensor | slice) -> TokenRoles:
+        """The roles of the items in ``index`` (int64, in that order, items may repeat), or of a slice of them."""
+        return TokenRoles(self.n_text[index.to(self.n_text.device) if isinstance(index, Tensor) else index])
 
     def to(self, device: torch.device) -> TokenRoles:
         """The same roles on ``device``."""

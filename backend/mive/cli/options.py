@@ -47,7 +47,7 @@ BundleOption = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option(metavar="|".join(PRESETS), help=f"How many steps. [default: {USUAL_PRESET}]"),
+    typer.Option(metavar="|".join(PRESETS), help=f"How many steps, and what they share. [default: {USUAL_PRESET}]"),
 ]
 FramingOption = Annotated[
     str | None,

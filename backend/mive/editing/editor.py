@@ -42,7 +42,8 @@ from mive.errors import EngineError
 from mive.manifest import BundleRecord, Manifest
 from mive.media import Clip, Mattes
 from mive.method.sampling import Inverted, Sampler, State, invert
-from mive.method.schedule import Grids, make_grids
+from mive.method.schedule import Grids
+from mive.method.solvers import SOLVERS
 from mive.networks.bundle import Bundle, load_bundle
 from mive.networks.bundle_files import hash_bundle
 from mive.plans import Plan
@@ -116,7 +117,7 @@ class Editor:
             choice: the engine that runs them.
         """
         engine = make_engine(choice, bundle, hashes, settings)
-        grids = make_grids(bundle.schedule, settings.steps, settings.inversion_steps)
+        grids = SOLVERS[settings.solver].grids(bundle.schedule, settings.steps, settings.inversion_steps)
         plan = make_plan(settings)
         warnings = [choice.why] if choice.why else []
         warnings += [
@@ -252,7 +253,8 @@ class Editor:
         if inverted is not None:
             tell("inversion", 1, 1)
         else:
-            inverted = invert(z_0, self.grids, sampler.schedule, self.engine, progress=partial(tell, "inversion"))
+            told = partial(tell, "inversion")
+            inverted = invert(z_0, self.grids, sampler.schedule, self.engine, solver=sampler.solver, progress=told)
             self.cache.save(key, inverted)
         self.clock.lap("inversion")
         initial = first_latents(request, self.settings, inverted[self.grids.sampling[0]], sampler.masks)
@@ -300,6 +302,7 @@ class Editor:
             small,
             files={name: digest for name, digest in self.hashes.items() if name.split("/")[0] in _INVERTING},
             grids=self.grids,
+            solver=self.settings.solver,
             dtype=str(self.engine.dtype),
             device=self.engine.device.type,
             engine=f"{self.engine.name}{self.engine.scales}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeVar
 
 import torch
@@ -12,13 +13,18 @@ from mive.attention.dense_diffusion import STEP_SHARE, DenseDiffusion
 from mive.attention.ipr import IprStrength, ipr_strength
 from mive.engines.engine import Engine
 from mive.method.denoiser import Conditions
-from mive.method.sampling import Edits, Sampler, Steering
+from mive.method.sampling import Edits, Sampler, Savings, Steering
 from mive.method.schedule import Grids
+from mive.method.solvers import SOLVERS
+from mive.networks.unet.inflation import attention_sizes
 from mive.plans import PLANS, Plan, alternate
 from mive.request import EditRequest, Instance, ResolvedSettings
 from mive.settings import Ipr
 
 T = TypeVar("T")
+
+POOLED_SIZES: Final = 2
+"""Attention sizes at which other frames may be pooled, from the finest on: most of the work is there."""
 
 
 class Way(NamedTuple):
@@ -78,7 +84,14 @@ def make_sampler(
         steering=WAYS[settings.ipr].of(settings, chosen),
         per_forward=settings.instances_per_forward,
     )
-    return Sampler(engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0})
+    if settings.frame_attention == "pooled":
+        size = (z_0.shape[-2], z_0.shape[-1])
+        conditions = replace(conditions, pooled=frozenset(attention_sizes(engine.bundle.unet, size)[:POOLED_SIZES]))
+    savings = Savings(joint=settings.nps_passes == "joint", pasted=settings.lps_unguided == "pasted")
+    solver = SOLVERS[settings.solver]
+    return Sampler(
+        engine, engine.bundle.schedule, grids, edits, conditions, masks, {None: z_0}, solver=solver, savings=savings
+    )
 
 
 def first_latents(request: EditRequest, settings: ResolvedSettings, noisiest: Tensor, masks: Tensor) -> Tensor | None:

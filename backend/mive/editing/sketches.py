@@ -70,7 +70,6 @@ class Sketcher:
             masks=edit.masks[instance : instance + 1, frame : frame + 1],
             inverted=self._noised(instance, frame),
             initial=None,
-            _background={},
         )
         z = self._z_0[frame]
         for state in alone.run(self._plan):

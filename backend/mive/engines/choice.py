@@ -59,7 +59,7 @@ def make_engine(choice: Choice, bundle: Bundle, hashes: Mapping[str, str], setti
         hashes: of the bundle's files, as `mive.networks.bundle_files.hash_bundle` gives them.
     """
     if choice.name == "torch":
-        return TorchEngine(bundle, settings.control_scale)
+        return TorchEngine(bundle, settings.control_scale, settings.control_caption)
     from mive_trt.runtime import TrtEngine
 
     return TrtEngine.of(bundle, hashes, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
@@ -21,9 +22,12 @@ from mive.networks.masks import mask_pyramid, select_masks
 from mive.networks.tokens import encode_captions
 from mive.networks.unet.frames import FrameInputs
 from mive.networks.unet.inflation import attention_sizes
-from mive.settings import FLOW_ATTENTION, Flow, FlowAttention, MaskCells
+from mive.settings import CONTROL_CAPTION, FLOW_ATTENTION, ControlCaption, Flow, FlowAttention, MaskCells
 
 Pixels = NDArray[np.float32]
+
+Residuals = tuple[Tensor, ...]
+"""What ControlNet adds to the U-Net: to its way down, from the first layer on, and to its middle."""
 
 
 class EmbeddedHint(nn.Module):
@@ -44,14 +48,19 @@ class TorchEngine:
     Args:
         bundle: its networks, inflated, on their device and in their dtype.
         control_scale: weight of ControlNet's residuals.
+        control_caption: whether ControlNet hears its items' own captions or the empty one, which serves all items that
+            have the same latents.
     """
 
     name: Final[Literal["torch"]] = "torch"
     scales: Final = ""
 
-    def __init__(self, bundle: Bundle, control_scale: float = 1.0) -> None:
+    def __init__(
+        self, bundle: Bundle, control_scale: float = 1.0, control_caption: ControlCaption = CONTROL_CAPTION
+    ) -> None:
         self.bundle = bundle
         self.control_scale = control_scale
+        self.control_caption = control_caption
         # Where programs stand in for the U-Net, its weights lie in main memory, and the text encoder on the device.
         self.device = next(bundle.text_encoder.parameters()).device
         self.dtype = next(bundle.unet.parameters()).dtype
@@ -59,6 +68,7 @@ class TorchEngine:
             bundle.controlnet.controlnet_cond_embedding = EmbeddedHint(bundle.controlnet.controlnet_cond_embedding)
         self.hint_embedding = bundle.controlnet.controlnet_cond_embedding.embedding
         self._captions: dict[str, tuple[Tensor, Tensor]] = {}
+        self._residuals: dict[object, Residuals] = {}
 
     def put_aside(self) -> None:
         """Move to main memory what another engine runs in its own way: U-Net, ControlNet and the VAE's decoder."""
@@ -137,16 +147,15 @@ class TorchEngine:
 
     def _output(self, call: Call, conditions: Conditions) -> Tensor:
         items, frames = call.z.shape[:2]
-        states, roles = self.embed(call.captions)
+        states, roles = self.embed((*call.captions, "") if call.joint else call.captions)
         z = _channels_last(call.z.flatten(0, 1).to(self.device, self.dtype))
-        t = torch.tensor(call.t, device=self.device)
+        # Filled there and not copied from here.
+        t = torch.full((), call.t, dtype=torch.int64, device=self.device)
         inputs = self._inputs(call, conditions, roles) if call.inflated else FrameInputs()
         text = states if call.inflated else states.repeat_interleave(frames, 0)
         residuals = {}
         if call.control and conditions.hint is not None:
-            hint = conditions.hint.repeat(items, 1, 1, 1)
-            with self.bundle.control_context.given(FrameInputs(frames=inputs.frames)):
-                down, mid = self.bundle.controlnet(z, t, text, hint, self.control_scale, return_dict=False)
+            *down, mid = self._controlled(call, conditions.hint, z, t, text, inputs)
             residuals = {
                 "down_block_additional_residuals": down,
                 "mid_block_additional_residual": mid,
@@ -156,17 +165,45 @@ class TorchEngine:
         noise: Tensor = output.float().unflatten(0, (items, frames)).to(call.z.device)
         return noise
 
+    def _controlled(
+        self, call: Call, hint: Tensor, z: Tensor, t: Tensor, text: Tensor, inputs: FrameInputs
+    ) -> Residuals:
+        """ControlNet's residuals for all items, [B·N, ...] each."""
+        if self.control_caption == "own":
+            return self._control(hint, z, t, text, inputs)
+        frames = call.z.shape[1]
+        tokens = call.latents or tuple(object() for _ in call.z)
+        kept = {token: self._residuals[token] for token in tokens if token in self._residuals}
+        missing = {token: item for token, item in zip(tokens, torch.split(z, frames), strict=True) if token not in kept}
+        if missing:
+            text = self.embed(("",) * len(missing))[0]
+            fresh = self._control(hint, torch.cat([*missing.values()]), t, text, replace(inputs, owners={}))
+            kept |= zip(missing, zip(*(torch.split(x, frames) for x in fresh), strict=True), strict=True)
+        self._residuals = kept if call.latents else {}
+        return tuple(torch.cat(each) for each in zip(*(kept[token] for token in tokens), strict=True))
+
+    def _control(self, hint: Tensor, z: Tensor, t: Tensor, text: Tensor, inputs: FrameInputs) -> Residuals:
+        """One run of ControlNet on k items [k·N, C, h, w] of the same hint [N, c, h, w]."""
+        seen = FrameInputs(frames=inputs.frames, pooled=inputs.pooled, owners=inputs.owners)
+        hints = hint.repeat(len(z) // len(hint), 1, 1, 1)
+        with self.bundle.control_context.given(seen):
+            down, mid = self.bundle.controlnet(z, t, text, hints, self.control_scale, return_dict=False)
+        return (*down, mid)
+
     def _inputs(self, call: Call, conditions: Conditions, roles: TokenRoles) -> FrameInputs:
-        modulated = torch.tensor([i is not None for i in call.instances])
-        steered = call.modulation is not None and bool(modulated.any())
+        instances = (*call.instances, None) if call.joint else call.instances
+        modulated = [instance is not None for instance in instances]
+        steered = call.modulation is not None and any(modulated)
         inputs = FrameInputs(
             frames=call.z.shape[1],
             modulation=call.modulation if steered else None,
             modulated=modulated,
-            masks=select_masks(conditions.masks, call.instances) if steered else {},
+            masks=select_masks(conditions.masks, instances) if steered else {},
             roles=roles,
             trajectories=conditions.trajectories,
             flow_attention=conditions.flow_attention,
+            pooled=conditions.pooled,
+            owners=conditions.owners if call.joint else {},
         )
         return inputs.to(self.device)
 
@@ -176,7 +213,7 @@ class TorchEngine:
             if caption not in self._captions:
                 encoded = encode_captions(self.bundle.tokenizer, [caption])
                 states = self.bundle.text_encoder(encoded.ids.to(self.device)).last_hidden_state
-                self._captions[caption] = (states[0].to(self.dtype), encoded.roles.n_text[0])
+                self._captions[caption] = (states[0].to(self.dtype), encoded.roles.n_text[0].to(self.device))
         chosen = [self._captions[caption] for caption in captions]
         return torch.stack([states for states, _ in chosen]), TokenRoles(torch.stack([n for _, n in chosen]))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from mive.attention.modulation import Modulation
@@ -24,12 +26,22 @@ class Conditions:
         masks: bool [M, N, h, w] at the latent and every attention size.
         trajectories: int64 [N·h·w, N] at the attention sizes with flow-guided attention.
         flow_attention: which queries and keys that attention uses.
+        pooled: attention sizes at which other frames are seen as averages of 2 × 2 tokens.
     """
 
     hint: Tensor | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
     flow_attention: FlowAttention = FLOW_ATTENTION
+    pooled: frozenset[Size] = frozenset()
+
+    @cached_property
+    def owners(self) -> Mapping[Size, Tensor]:
+        """Whose each pixel is, at each size of the masks: int64 [N, h, w], an instance's index, M for nobody's."""
+        return {
+            size: torch.where(masks.any(0), masks.to(torch.uint8).argmax(0), len(masks))
+            for size, masks in self.masks.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,10 @@ class Call:
         modulation: how attention is steered; its per-item parameters have B rows.
         inflated: whether the networks see all frames together, else each on its own (2D).
         control: whether ControlNet's condition e takes part.
+        joint: the captions are all of one item's, z is [1, N, C, h, w]: each pixel hears its own instance's caption,
+            and those of no instance the empty one. ``instances`` and ``modulation`` are by caption.
+        latents: a token for each item. Items of one token have the same latents and t, in this call and the next;
+            an engine may keep what hangs on these alone. () says nothing.
     """
 
     z: Tensor
@@ -53,6 +69,8 @@ class Call:
     modulation: Modulation | None = None
     inflated: bool = True
     control: bool = True
+    joint: bool = False
+    latents: tuple[object, ...] = ()
 
 
 class Denoiser(Protocol):

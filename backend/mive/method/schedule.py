@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mive.errors import BundleError
+from mive.plans import PAPER_STEPS
 
 Prediction = Literal["epsilon", "v_prediction"]
 
@@ -86,10 +88,20 @@ class NoiseSchedule:
 
         ``None`` is the clean end: ``to`` for the last denoising step, ``t`` for the first inversion step.
         """
-        here, there = self.alpha(t), self.alpha(to)
-        clean: Tensor = (z - (1 - here) ** 0.5 * epsilon) / here**0.5
-        stepped: Tensor = there**0.5 * clean + (1 - there) ** 0.5 * epsilon
+        there = self.alpha(to)
+        stepped: Tensor = there**0.5 * self.clean(z, epsilon, t) + (1 - there) ** 0.5 * epsilon
         return stepped
+
+    def clean(self, z: Tensor, epsilon: Tensor, t: int | None) -> Tensor:
+        """The clean latents that z at ``t`` comes from, if that is the noise in it."""
+        alpha = self.alpha(t)
+        clean: Tensor = (z - (1 - alpha) ** 0.5 * epsilon) / alpha**0.5
+        return clean
+
+    @cached_property
+    def log_snr(self) -> Tensor:
+        """λ_t = log(√ᾱ_t/√(1-ᾱ_t)) of every train timestep: half the logarithm of signal to noise; float64, falling."""
+        return torch.logit(self.alphas_cumprod) / 2
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,7 @@ class Grids:
 
 
 def make_grids(schedule: NoiseSchedule, steps: int, inversion_steps: int) -> Grids:
-    """Both grids: {1, 21, …, 981} and {1, 11, …, 991} for 50 and 100 steps.
+    """Both grids with even steps of t: {1, 21, …, 981} and {1, 11, …, 991} for 50 and 100 steps.
 
     Raises:
         BundleError: a sampling timestep would have no z̃, or the model has too few timesteps.
@@ -123,9 +135,43 @@ def make_grids(schedule: NoiseSchedule, steps: int, inversion_steps: int) -> Gri
     sampling, inversion = grid(steps)[::-1], grid(inversion_steps)
     missing = sorted(set(sampling) - set(inversion))
     if missing or inversion[-1] >= train:
-        raise BundleError(
-            f"{steps} denoising and {inversion_steps} inversion steps do not fit a model of {train} timesteps",
-            expected="inversion steps that are a multiple of the denoising steps, all below the model's timesteps",
-            fix="Choose other steps",
-        )
+        raise _misfit(
+            train, steps, inversion_steps,
+            "inversion steps that are a multiple of the denoising steps, all below the model's timesteps",
+        )  # fmt: skip
     return Grids(sampling, inversion)
+
+
+def log_snr_grids(schedule: NoiseSchedule, steps: int, inversion_steps: int) -> Grids:
+    """Both grids with even steps of λ, between the ends that 50 even steps of t have (DPM-Solver, §3.3).
+
+    With f times as many inversion steps, the inversion cuts each step of the sampling into f, so that it has f - 1
+    timesteps fewer than were asked for.
+
+    Raises:
+        BundleError: a sampling timestep would have no z̃, or the model has too few timesteps.
+    """
+    train = len(schedule.alphas_cumprod)
+    if inversion_steps % steps or inversion_steps > train // 2:
+        raise _misfit(
+            train, steps, inversion_steps,
+            "inversion steps that are a multiple of the denoising steps, at most half of the model's timesteps",
+        )  # fmt: skip
+    cut = inversion_steps // steps
+    first, last = schedule.steps_offset, train - train // PAPER_STEPS + schedule.steps_offset
+    count = inversion_steps - cut + 1 if steps > 1 else cut
+    even = torch.linspace(float(schedule.log_snr[last]), float(schedule.log_snr[first]), count, dtype=torch.float64)
+    inversion: list[int] = []
+    for log_snr in even.flip(0):
+        nearest = int((schedule.log_snr - log_snr).abs().argmin())
+        # Where there is little noise, even steps of λ are finer than timesteps.
+        inversion.append(max(nearest, inversion[-1] + 1) if inversion else nearest)
+    return Grids(tuple(inversion[::-cut][:steps]), tuple(inversion))
+
+
+def _misfit(train: int, steps: int, inversion_steps: int, expected: str) -> BundleError:
+    return BundleError(
+        f"{steps} denoising and {inversion_steps} inversion steps do not fit a model of {train} timesteps",
+        expected=expected,
+        fix="Choose other steps",
+    )

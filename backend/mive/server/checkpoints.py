@@ -23,6 +23,7 @@ from mive.editing.checkpoint import Checkpoint
 from mive.editing.framing import View
 from mive.editing.views import Layer
 from mive.method.sampling import State
+from mive.method.solvers import Past
 from mive.server.files import make_folder
 
 _MAGIC = b"MIVECKP2"
@@ -92,7 +93,8 @@ def _encode(checkpoint: Checkpoint, frames: int, identity: str) -> Iterator[byte
     tensors = {f"carried{number}": layer.z for number, layer in enumerate(checkpoint.carried)}
     tensors |= {f"edited{number}": z_0 for number, z_0 in enumerate(checkpoint.edited)}
     if state is not None:
-        given = {"fused": state.fused, "instances": state.instances}
+        past = None if state.past is None else state.past.clean
+        given = {"fused": state.fused, "instances": state.instances, "past": past}
         tensors |= {name: tensor for name, tensor in given.items() if tensor is not None}
     head = {
         "identity": identity,
@@ -101,6 +103,7 @@ def _encode(checkpoint: Checkpoint, frames: int, identity: str) -> Iterator[byte
         "carried": [[layer.view.model_dump(mode="json"), layer.weights] for layer in checkpoint.carried],
         "edited": len(checkpoint.edited),
         "position": None if state is None else state.position,
+        "past": None if state is None or state.past is None else state.past.t,
     }
     latents = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     text = json.dumps(head).encode()
@@ -126,7 +129,8 @@ def _decode(data: bytes, identity: str) -> Stored:
         raise ValueError("another edit's checkpoint")
     latents = load(body[end:])
     position = head["position"]
-    state = None if position is None else State(position, latents.get("fused"), latents.get("instances"))
+    past = Past(latents["past"], head["past"]) if "past" in latents else None
+    state = None if position is None else State(position, latents.get("fused"), latents.get("instances"), past)
     carried = tuple(
         Layer(View(**view), latents[f"carried{number}"], tuple(weights))
         for number, (view, weights) in enumerate(head["carried"])

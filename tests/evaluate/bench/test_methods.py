@@ -75,6 +75,15 @@ def test_the_share_of_steps_with_ipr() -> None:
     assert modulated("ipr_share_1.0") == set(range(50))
 
 
+def test_the_savings_together_are_the_preset() -> None:
+    alone = choose(["solver", "pooled", "joint", "pasted", "control"])
+    assert {name: value for method in alone for name, value in method.changes.items()} == PRESETS["fast"]
+    (fast,) = choose(["fast"])
+    made = fast.settings(Settings(preset="paper")).resolved(SIZE)
+    preset = Settings(preset="fast", guidance=12.5, framing="whole", detail=0, grain=0).resolved(SIZE)
+    assert made == preset.model_copy(update={"preset": "paper"})
+
+
 def test_the_global_caption_baseline_is_plain_sampling() -> None:
     plan = plan_of("global_caption")
     assert isinstance(plan, tuple)

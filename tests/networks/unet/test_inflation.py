@@ -130,6 +130,30 @@ def test_frames_that_are_all_the_same_come_out_as_one_frame(layout: str) -> None
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
+def pooled_at(network: UNet2DConditionModel | ControlNetModel, sizes: frozenset[tuple[int, int]]) -> Tensor:
+    """The output on four frames (of a ControlNet its mid block's)."""
+    z, c = batch(2, 4)
+    context = inflate(network)
+    with context.given(FrameInputs(frames=4, pooled=sizes)):
+        if isinstance(network, UNet2DConditionModel):
+            return network(z, 500, c).sample
+        hint = torch.rand(8, 3, SIZE[0] * 2, SIZE[1] * 2, generator=torch.Generator().manual_seed(3))
+        return network(z, 500, c, hint, return_dict=False)[1]
+
+
+@pytest.mark.parametrize("make", [unet, controlnet], ids=["unet", "controlnet"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_other_frames_are_pooled_at_the_sizes_that_are_named(layout: str, make: Any) -> None:
+    network = make(layout)
+    sizes = attention_sizes(network, SIZE)
+    dense, elsewhere, finest = (
+        pooled_at(deepcopy(network), chosen) for chosen in (frozenset(), frozenset({(1, 1)}), frozenset(sizes[:1]))
+    )
+    assert torch.equal(elsewhere, dense)
+    change = (finest - dense).abs().max()
+    assert 1e-5 < change < 0.2 * dense.abs().max()
+
+
 @pytest.mark.parametrize("modulation", ["ipr", "dense_diffusion"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_batch_is_its_items_one_by_one(layout: str, modulation: str) -> None:

@@ -39,11 +39,12 @@ class IprStrength(Modulation):
         """IPR's kernel."""
         return lambda q, k, v, mask, roles: kernels.ipr_attention(q, k, v, mask, roles, self)
 
-    def rows(self, index: Tensor) -> IprStrength:
-        """The strength of the items in ``index`` (int64), in that order; items may repeat."""
-        t_ratio, warm_up, lambda_r = (
-            x if x.ndim == 0 else x[index.to(x.device)] for x in (self.t_ratio, self.warm_up, self.lambda_r)
-        )
+    def rows(self, index: Tensor | slice) -> IprStrength:
+        """The strength of the items in ``index`` (int64, in that order, items may repeat), or of a slice of them."""
+        numbers = (self.t_ratio, self.warm_up, self.lambda_r)
+        if isinstance(index, Tensor):
+            index = index.to(self.t_ratio.device)
+        t_ratio, warm_up, lambda_r = (x if x.ndim == 0 else x[index] for x in numbers)
         return IprStrength(t_ratio, warm_up, lambda_r, self.mode)
 
     def to(self, device: torch.device) -> IprStrength:

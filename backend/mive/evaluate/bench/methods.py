@@ -38,6 +38,12 @@ class Method:
 
 _AS_PAPER: Final[Mapping[str, Any]] = {name: PRESETS["paper"][name] for name in ("framing", "detail", "grain")}
 
+
+def _of_fast(*names: str) -> Mapping[str, Any]:
+    """Some of what the preset "fast" is made of."""
+    return {name: PRESETS["fast"][name] for name in names}
+
+
 METHODS: Final = (
     Method("close", "MIVE in views", (), {"framing": "close", "detail": 1.0, "grain": 1.0}),
     Method("full", "MIVE, full method", ("2", "3", "7", "8d", "8e", "8f", "9a", "9b", "9c")),
@@ -71,6 +77,12 @@ METHODS: Final = (
     Method("lambda_r_1.0", "λ_r = 1", ("9b",), {"lambda_r": 1.0}),
     Method("ipr_share_0.6", "IPR in the first 60 %", ("9c",), {"ipr_share": 0.6}),
     Method("ipr_share_1.0", "IPR in all steps", ("9c",), {"ipr_share": 1.0}),
+    Method("solver", "DPM-Solver++ (2M), ten steps", (), _of_fast("steps", "inversion_steps", "solver")),
+    Method("pooled", "other frames pooled", (), _of_fast("frame_attention")),
+    Method("joint", "NPS in one conditional pass", (), _of_fast("nps_passes")),
+    Method("pasted", "LPS with one unconditional pass", (), _of_fast("lps_unguided")),
+    Method("control", "ControlNet without words, by frame", (), _of_fast("control_caption", "control_attention")),
+    Method("fast", "all of these savings", (), PRESETS["fast"]),
 )  # fmt: skip
 
 TABLES: Final = tuple(f"table{name}" for name in ("2", "3", "7", "8", "9"))

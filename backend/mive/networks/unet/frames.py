@@ -33,15 +33,20 @@ class FrameInputs:
         trajectories: int64 [N·h·w, N] by (h, w), the attention sizes with flow-guided
             attention: FLATTEN's is the finest one only.
         flow_attention: "flatten" attends with Q = K = V = h, "old_qk" with the projected q, k.
+        pooled: attention sizes at which other frames are seen as averages of 2 × 2 tokens.
+        owners: int64 [N, h, w] by (h, w) at every attention size: which caption each pixel hears. Then z is of one
+            item, and what is said of items here (captions, roles, masks, modulation) is said of its captions.
     """
 
     frames: int = 1
     modulation: Modulation | None = None
-    modulated: Tensor | Sequence[bool] | None = None
+    modulated: Sequence[bool] | None = None
     masks: Mapping[Size, Tensor] = field(default_factory=dict)
     roles: TokenRoles | None = None
     trajectories: Mapping[Size, Tensor] = field(default_factory=dict)
     flow_attention: FlowAttention = FLOW_ATTENTION
+    pooled: frozenset[Size] = frozenset()
+    owners: Mapping[Size, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> FrameInputs:
         """The same inputs with their tensors on ``device``: move them once, not in every layer."""
@@ -51,6 +56,7 @@ class FrameInputs:
             masks={size: masks.to(device) for size, masks in self.masks.items()},
             roles=None if self.roles is None else self.roles.to(device),
             trajectories={size: paths.to(device) for size, paths in self.trajectories.items()},
+            owners={size: owners.to(device) for size, owners in self.owners.items()},
         )
 
     def modulated_items(self) -> list[int]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from mive.attention.flow import flow_attention
 from mive.attention.kernels import kernels_for
 from mive.attention.modulation import CrossAttention, Modulation
+from mive.attention.pooled import pooled_attention
 from mive.attention.roles import TokenRoles
 from mive.attention.tiles import MAX_KEYS
 from mive.errors import EngineError
@@ -37,7 +38,10 @@ class SelfAttentionProcessor:
         """hidden_states [B·N, n, C] to the same shape."""
         frames = self.context.inputs.frames if self.mode == "all" else 1
         q, k, v = (_heads(project(hidden_states), attn.heads, frames) for project in (attn.to_q, attn.to_k, attn.to_v))
-        h = F.scaled_dot_product_attention(q, k, v)
+        if frames > 1 and self.context.size in self.context.inputs.pooled:
+            h = pooled_attention(q, k, v, frames, self.context.size)
+        else:
+            h = F.scaled_dot_product_attention(q, k, v)
         if self.guided:
             h = self._modulate(q, k, v, h)
             h = self._flow(q, k, h)
@@ -47,10 +51,11 @@ class SelfAttentionProcessor:
         modulation, items = self.context.inputs.modulation, self.context.items
         if modulation is None or not items or not modulation.steers_self:
             return h
-        attend = modulation.rows(torch.tensor(items)).self_attention
-        masks = _masks(self.context)[items].flatten(2).to(q.device)
+        masks = _masks(self.context).flatten(2).to(q.device)
         h = h.clone()
-        h[items] = attend(q[items], k[items], v[items], masks)
+        for item in items:
+            one = slice(item, item + 1)
+            h[one] = modulation.rows(one).self_attention(q[one], k[one], v[one], masks[one])
         return h
 
     def _flow(self, q: Tensor, k: Tensor, h: Tensor) -> Tensor:
@@ -66,7 +71,7 @@ class SelfAttentionProcessor:
 
 
 class CrossAttentionProcessor:
-    """Cross-attention to the item's caption, modulated inside and outside its mask.
+    """Cross-attention to the item's caption, modulated inside and outside its mask; or of each pixel to its own.
 
     Args:
         context: the network's context.
@@ -78,8 +83,11 @@ class CrossAttentionProcessor:
 
     def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_: Any) -> Tensor:
         """hidden_states [B·N, n, C] and captions [B or B·N, L, d] to hidden_states' shape."""
-        rows = len(hidden_states) // len(encoder_hidden_states)
+        owners = self.context.inputs.owners
+        rows = len(hidden_states) // (1 if owners else len(encoder_hidden_states))
         q = _heads(attn.to_q(hidden_states), attn.heads, rows)
+        if owners:
+            q = q.expand(len(encoder_hidden_states), -1, -1, -1)
         k = _heads(attn.to_k(encoder_hidden_states), attn.heads, 1)
         v = _heads(attn.to_v(encoder_hidden_states), attn.heads, 1)
         modulation = self.context.inputs.modulation if self.guided and self.context.items else None
@@ -91,6 +99,8 @@ class CrossAttentionProcessor:
             h = F.scaled_dot_product_attention(q, k, v)
             if modulation:
                 h = self._one_by_one(modulation, q, k, v, h, rows)
+        if owners:
+            h = _of_owners(h, owners[self.context.size].flatten())
         return _project_out(attn, h, hidden_states)
 
     def _at_once(self, attend: CrossAttention, q: Tensor, k: Tensor, v: Tensor, rows: int) -> Tensor:
@@ -118,10 +128,10 @@ class CrossAttentionProcessor:
 
     def _modulated(self, modulation: Modulation, item: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """One item: q [N, heads, n, d], k and v [heads, L, d] to h [N, heads, n, d]."""
-        index, device = torch.tensor([item]), q.device
-        attend = modulation.rows(index).to(device).cross_attention
+        one, device = slice(item, item + 1), q.device
+        attend = modulation.rows(one).to(device).cross_attention
         masks = _masks(self.context)[item].flatten(1).to(device)
-        roles = _roles(self.context).rows(index).to(device)
+        roles = _roles(self.context).rows(one).to(device)
         chunk = max(1, _PROBABILITIES_PER_CHUNK // (q[0, ..., 0].numel() * k.shape[1]))
         h = torch.empty_like(q)
         for first in range(0, len(q), chunk):
@@ -145,6 +155,16 @@ def _per_frame(x: Tensor, rows: int, frames: int) -> Tensor:
 def _per_row(h: Tensor, rows: int, like: Tensor) -> Tensor:
     """[B·N, heads, n, d] back to [R, heads, F·n, d] with F = ``rows``, the shape of ``like``."""
     return torch.unflatten(h, 0, (-1, rows)).transpose(1, 2).reshape(like.shape)
+
+
+def _of_owners(h: Tensor, owners: Tensor) -> Tensor:
+    """What each pixel has from the caption that it hears: h [captions, heads, P, d] to [1, heads, P, d].
+
+    Args:
+        owners: int64 [P].
+    """
+    index = owners[None, None, :, None].expand(1, h.shape[1], -1, h.shape[3])
+    return h.gather(0, index)
 
 
 def _project_out(attn: Any, h: Tensor, like: Tensor) -> Tensor:
