@@ -25,7 +25,7 @@ from mive.client.info import ServerInfo, info_from_message
 from mive.client.jobs import Job, JobPage, job_from_message
 from mive.client.sending import sent
 from mive.client.times import duration_of
-from mive.client.uploads import Sent, Source, upload
+from mive.client.uploads import Sent, Source, Upload, list_uploads, upload
 from mive.errors import MiveError
 from mive.manifest import Manifest
 from mive.media.info import Pixels
@@ -111,6 +111,15 @@ class AsyncClient:
             sent: told how many bytes the server has.
         """
         return await upload(self._connection, source, sent)
+
+    async def uploads(self) -> tuple[Upload, ...]:
+        """The uploads of this token, finished or not."""
+        return await list_uploads(self._connection)
+
+    async def delete_upload(self, upload_id: str) -> None:
+        """Removes an upload, to make room. Jobs that were submitted with it keep its bytes."""
+        request = mive_pb2.DeleteUploadRequest(upload_id=upload_id)
+        await self._connection.call(self._connection.stub.DeleteUpload, request)
 
     async def submit(
         self,

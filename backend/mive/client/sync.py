@@ -18,7 +18,7 @@ from mive.client.errors import closed
 from mive.client.events import Event
 from mive.client.info import ServerInfo
 from mive.client.jobs import Job, JobPage
-from mive.client.uploads import Sent, Source
+from mive.client.uploads import Sent, Source, Upload
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.request import EditRequest, FrameRange
@@ -76,6 +76,14 @@ class Client:
     def upload(self, source: Source, sent: Sent = lambda received: None) -> str:
         """See :meth:`AsyncClient.upload`."""
         return self._run(self._core.upload(source, sent))
+
+    def uploads(self) -> tuple[Upload, ...]:
+        """See :meth:`AsyncClient.uploads`."""
+        return self._run(self._core.uploads())
+
+    def delete_upload(self, upload_id: str) -> None:
+        """See :meth:`AsyncClient.delete_upload`."""
+        self._run(self._core.delete_upload(upload_id))
 
     def submit(self, request: EditRequest, **options: Unpack[SubmitOptions]) -> Job:
         """See :meth:`AsyncClient.submit`."""
