@@ -12,7 +12,7 @@ from mive.editing.editor import Editor
 from mive.editing.inversions import InversionCache
 from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
-from mive.media import Clip, Mattes, open_clip, open_mattes, open_writer
+from mive.media import Clip, ClipInfo, Mattes, open_clip, open_mattes, open_writer
 from mive.media.hashing import content_digest, hashed, matte_hashes
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
@@ -116,11 +116,19 @@ class Shot:
     settings: ResolvedSettings
 
 
-def open_shot(request: EditRequest, before: int = 0, after: int = 0) -> Shot:
+def open_shot(
+    request: EditRequest,
+    before: int = 0,
+    after: int = 0,
+    opened: Callable[[FrameRange, ClipInfo], None] = lambda frames, info: None,
+    most_bytes: int = 0,
+) -> Shot:
     """Open a request's clip and mattes and find its bundle.
 
     Args:
         before, after: handles: frames besides the request's range, as far as the clip has them.
+        opened: told what is edited of which clip, before the mattes are opened; it raises where that is too much.
+        most_bytes: as for `open_mattes`.
 
     Raises:
         MiveError: something is missing or does not fit.
@@ -128,9 +136,10 @@ def open_shot(request: EditRequest, before: int = 0, after: int = 0) -> Shot:
     clip = open_clip(request.clip)
     asked = asked_frames(clip, request)
     frames = FrameRange(max(asked.first - before, 0), min(asked.last + after, clip.info.frames - 1))
+    opened(frames, clip.info)
     folder = find_bundle(request.bundle)
     settings = request.settings.resolved(bundle_defaults(folder))
-    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, settings.matte_fit)
+    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, settings.matte_fit, most_bytes)
     return Shot(clip, frames, mattes, folder, settings)
 
 

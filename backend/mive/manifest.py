@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -34,13 +36,16 @@ PACKAGES: Final = (
 
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
     """The versions of those distributions that are installed."""
-    versions = {}
-    for name in names:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+    found = ((name, _version(name)) for name in names)
+    return {name: version for name, version in found if version is not None}
+
+
+@functools.cache
+def _version(name: str) -> str | None:
+    """Looked up once: it takes a millisecond, and what is loaded stays what it is."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
 
 
 class BundleRecord(Model):

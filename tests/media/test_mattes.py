@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -268,3 +271,36 @@ def test_real_mattes_where_one_instance_disappears(shared):
     assert areas[0][1] > 0
     assert areas[-1][1] == 0
     assert all(area[[0, 2, 3]].min() > 0 for area in areas)
+
+
+def test_what_mattes_take_is_known_before_they_are_read(tmp_path: Path) -> None:
+    """256 instances of UHD would take 17 GB; nothing of them is read to find out."""
+    uhd = replace(CLIP, width=3840, height=2160)
+    many = [Instance(id=number, caption="a cup") for number in range(1, 257)]
+    with pytest.raises(MatteError, match=r"256 instances take 17\.0 GB") as caught:
+        open_mattes(str(tmp_path / "nothing is there"), many, uhd, ALL, "fit", 2 << 30)
+    assert caught.value.field == "instances"
+
+
+def test_one_large_matte_is_refused_by_its_header(tmp_path: Path) -> None:
+    """A few kilobytes on the disk that would be read into gigabytes."""
+    path = tmp_path / "large.png"
+    cv2.imwrite(str(path), np.full((6000, 6000), 255, np.uint8))
+    with pytest.raises(MatteError, match=r"large\.png take 0\.9 GB") as caught:
+        open_mattes(None, things(1, m1=str(path)), CLIP, ALL, "fit", 500 << 20)
+    assert caught.value.field == "instances[0].matte"
+    assert open_mattes(None, things(1, m1=str(path)), CLIP, ALL, "fit", 1 << 30).read(0).shape[0] == 1
+
+
+def test_mattes_take_no_more_than_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "full.png"
+    cv2.imwrite(str(path), np.full((540, 960), 255, np.uint8))
+    hd = replace(CLIP, width=960, height=540)
+    own = {f"m{number}": str(path) for number in range(1, 33)}
+    tracemalloc.start()
+    mattes = open_mattes(None, things(*range(1, 33), **own), hd, FrameRange(0, 0), "fit")
+    for _ in range(2):
+        mattes.read(0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 32 * (8 + 4) * 960 * 540, "what open_mattes counts for 32 instances with stills of their own"

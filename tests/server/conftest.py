@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.server.fakes import ANNA, FakeClock, a_request
+from tests.server.fakes import ANNA, FakeClock, a_request, clocks_of
 from tests.server.place import Place
 
 from mive.media import ClipInfo, open_writer
@@ -26,7 +26,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def store(tmp_path: Path, clock: FakeClock) -> Iterator[JobStore]:
-    store = JobStore(tmp_path / "jobs.sqlite", queue_limit=8, clock=clock)
+    store = JobStore(tmp_path / "jobs.sqlite", queue_limit=8, clocks=clocks_of(clock))
     yield store
     store.close()
 

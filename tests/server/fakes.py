@@ -11,9 +11,11 @@ import numpy as np
 
 from mive.base.progress import Progress
 from mive.base.samples import IN_MEMORY
+from mive.base.work import Work
 from mive.manifest import BundleRecord, Manifest
 from mive.media import ClipInfo, Depth
 from mive.request import EditRequest, FrameRange, Instance
+from mive.server.clocks import Clocks
 from mive.server.leases import DeviceFacts
 from mive.server.task import Rendered, Task
 
@@ -32,6 +34,11 @@ class FakeClock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+def clocks_of(steady: FakeClock, wall: FakeClock | None = None, boot: str = "this boot") -> Clocks:
+    """Both kinds of time by one clock, or each by its own."""
+    return Clocks(wall or steady, steady, lambda: boot)
 
 
 @dataclass
@@ -69,6 +76,7 @@ class FakeRenderer:
         width, height = self.size
         info = ClipInfo(Path("clip.mkv"), width, height, max(24, self.frames.last + 1), Fraction(24), self.depth)
         task.opened(self.frames, info)
+        task.planned(Work({"sampling": [1.0] * self.steps}))
         for number in range(self.steps):
             self.step(task, number)
             task.report(Progress("sampling", number + 1, self.steps))

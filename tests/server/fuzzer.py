@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +13,23 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import grpc
-from tests.server.fuzzing import COUNT, HEIGHT, WIDTH, Material, spoil_bytes, spoil_fields, spoil_file
+from tests.server.fuzzing import (
+    COUNT,
+    HEIGHT,
+    NUMBERS,
+    REALS,
+    TEXTS,
+    WIDTH,
+    Material,
+    spoil_bytes,
+    spoil_fields,
+    spoil_file,
+)
 from tests.server.served import Served, a_submission
 
-from mive.v1 import edit_pb2, error_pb2, media_pb2, mive_pb2
+from mive.errors import MiveError
+from mive.server.store import JobStore
+from mive.v1 import edit_pb2, error_pb2, job_pb2, media_pb2, mive_pb2
 from mive.wire.chunks import split_upload, upload_id_of
 from mive.wire.errors import STATUS_DETAILS, read_status
 
@@ -26,6 +41,13 @@ PATIENCE: Final = 60.0
 
 _METHODS: Final = mive_pb2.DESCRIPTOR.services_by_name["Mive"].methods_by_name
 _MOST_MESSAGES: Final = 500
+
+COLUMNS: Final = (
+    "request", "priority", "state", "deadline", "created", "updated", "started", "ended", "attempts", "fruitless",
+    "cancelling", "window", "first", "last", "last_event", "error", "manifest", "before", "after", "preview_every",
+    "watched", "clip", "patience", "due", "boot", "ending", "unneeded", "retry_of", "stage", "share", "eta", "told",
+)  # fmt: skip
+"""Of the table of jobs, but those that say which job it is."""
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 Verdict: TypeAlias = tuple[str, str]
@@ -58,6 +80,8 @@ class Fuzzer:
         self._server = server
         self._material = Material.make(folder)
         self._folder = folder
+        self._store = JobStore(server.data / "jobs.sqlite")
+        self._spoiling = threading.Lock()
         self._upload(self._material.pixels)
         self._region = server.stub.OpenRegion(mive_pb2.OpenRegionRequest(size=len(self._material.pixels)))
         self._region_id = next(self._region).region.region_id
@@ -77,6 +101,7 @@ class Fuzzer:
             "frames": (2, self._frames),
             "runs": (2, self._runs),
             "chunks": (1, self._chunks),
+            "row": (1, self._row),
         }
         (kind,) = rng.choices(list(kinds), [weight for weight, _ in kinds.values()])
         started = time.monotonic()
@@ -145,14 +170,40 @@ class Fuzzer:
                     parts[at:at] = [mive_pb2.UploadRequest()]
         return self._answer("Upload", [part.SerializeToString() for part in parts])
 
+    def _row(self, rng: random.Random) -> Verdict:
+        """A job as another version would have stored it. It ends, and lists show it."""
+        column, value = rng.choice(COLUMNS), rng.choice((*NUMBERS[:-6], *REALS[:4], *TEXTS, b"\xff"))
+        with self._spoiling, contextlib.suppress(MiveError), self._store.database.transaction() as write:
+            # Stored and spoilt at once, so that no worker sees it whole.
+            request = "SELECT request FROM jobs WHERE id = ?"
+            whole = write.execute(request, (self._job,)).fetchone()[0]
+            job = f"{rng.getrandbits(128):032x}"
+            write.execute(
+                "INSERT INTO jobs (id, owner, request, priority, created, updated) VALUES (?, 'local', ?, 1, 0, 0)",
+                (job, whole),
+            )
+            write.execute(f"UPDATE jobs SET {column} = ? WHERE id = ?", (value, job))
+        end = time.monotonic() + PATIENCE
+        try:
+            while self._server.get(job).state < job_pb2.JOB_STATE_DONE:
+                if time.monotonic() > end:
+                    return "row", f"it never ends: {column} = {value!a}"
+                time.sleep(0.02)
+            self._server.stub.ListJobs(mive_pb2.ListJobsRequest(page_size=5), timeout=PATIENCE)
+        except grpc.RpcError as error:
+            return _refused(error)
+        return "row ended", ""
+
     def _valid(self, rng: random.Random, name: str) -> list[Any]:
         """Messages that the server would take."""
         made: dict[str, Callable[[], Any]] = {
+            "DeleteUpload": lambda: {"upload_id": upload_id_of(rng.randbytes(4))},
+            "ListUploads": lambda: {"page_size": 2, "page_token": upload_id_of(self._material.pixels)},
             "GetUpload": lambda: {"upload_id": upload_id_of(self._material.pixels)},
             "OpenRegion": lambda: {"size": 4096},
             "CloseRegion": lambda: {"region_id": "0" * 32},
             "WatchJob": lambda: {"job_id": self._job, "after_sequence": rng.choice((0, 1))},
-            "ListJobs": lambda: {"states": [3], "page_size": 2, "page_token": self._job},
+            "ListJobs": lambda: {"states": [3], "page_size": 2, "page_token": self._job, "labels": {"shot": "1"}},
             "FetchFrames": self._fetch,
             "PreviewJob": lambda: {"submit": self._any(rng)},
         }
@@ -176,6 +227,7 @@ class Fuzzer:
         submission.priority, submission.preview_every = rng.choice((0, 1, 2)), rng.choice((0, 1))
         submission.handles.before = submission.handles.after = 1
         submission.deadline.seconds = 3600
+        submission.labels["shot"] = rng.choice(("1", "ü" * 200))
         submission.request.frames.last = 1
         submission.request.settings.steps = submission.request.settings.inversion_steps = 4
         return submission

@@ -117,7 +117,7 @@ def spoil_fields(rng: random.Random, message: Any) -> None:
 def _messages(message: Any) -> Iterator[Any]:
     yield message
     for field, value in message.ListFields():
-        if field.message_type is not None:
+        if field.message_type is not None and not _is_map(field):
             for each in value if field.is_repeated else (value,):
                 yield from _messages(each)
 
@@ -129,6 +129,9 @@ def _spoil_field(rng: random.Random, message: Any) -> None:
     field = rng.choice(fields)
     if rng.random() < 0.2:
         message.ClearField(field.name)
+    elif _is_map(field):
+        for _ in range(rng.choice((1, 2, 50))):
+            getattr(message, field.name)[rng.choice(TEXTS)] = rng.choice(TEXTS)
     elif field.is_repeated:
         _spoil_list(rng, getattr(message, field.name), field)
     elif field.message_type is not None:
@@ -137,6 +140,10 @@ def _spoil_field(rng: random.Random, message: Any) -> None:
         _spoil_field(rng, inner)
     else:
         setattr(message, field.name, _value(rng, field))
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
 def _spoil_list(rng: random.Random, values: Any, field: FieldDescriptor) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 
 from tests.server.fakes import FakeRenderer, a_manifest
 
 from mive.base.progress import Progress
 from mive.errors import BundleError, OutOfMemory
 from mive.media import Depth
+from mive.media.reading import reading
 from mive.request import EditRequest, FrameRange
 from mive.server import worker
 from mive.server.damage import damage_told
@@ -30,6 +33,14 @@ def obey(task: Task, number: int) -> None:
     caption = task.request.instances[0].caption
     if "quick" not in caption:
         time.sleep(0.25 if "slow" in caption else 0.05)
+    if "hanging" in caption:
+        os.mkfifo(pipe := Path(tempfile.mkdtemp()) / "clip.mov")
+        with reading(pipe):
+            pipe.read_bytes()
+    if "turning" in caption:
+        with reading("/nowhere/circles.mov"):
+            while True:
+                pass
     if "deadly" in caption:
         os.abort()
     if "huge" in caption or ("large" in caption and task.window is None):
@@ -40,6 +51,7 @@ class Obedient(FakeRenderer):
     """Does what the caption says.
 
     "quick", "slow": steps take no time, or a quarter of a second. "60 frames of 640 x 480 f32": it makes such frames.
+    "hanging", "turning": a file does not answer, or its decoder turns in circles.
     "deadly": the process aborts at the first step. "huge": it never fits into memory. "large": it fits with half the
     window only.
     """

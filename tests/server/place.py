@@ -17,6 +17,7 @@ from mive.server.inputs import Inputs
 from mive.server.raw_inputs import InputLimits
 from mive.server.regions import Region, Regions
 from mive.server.uploads import Uploads
+from mive.server.work import Call
 from mive.v1 import media_pb2
 from mive.wire.chunks import CHUNK_BYTES, upload_id_of
 from mive.wire.formats import FrameFormat, format_to_message, pack
@@ -34,7 +35,9 @@ class Place:
     def __init__(self, folder: Path, clock: FakeClock) -> None:
         self.folder = folder
         self.clock = clock
-        self.uploads = Uploads(folder / "uploads", upload_bytes=1 << 30, owner_bytes=0, keep_seconds=60, clock=clock)
+        self.uploads = Uploads(
+            folder / "uploads", upload_bytes=1 << 30, owner_bytes=0, keep_seconds=60, clock=clock, steady=clock
+        )
         self.regions = Regions(folder / "regions", limit_bytes=1 << 28, owner_regions=9)
         self.inputs = self.server()
 
@@ -61,7 +64,7 @@ class Place:
         return region, place
 
     def name(self, source: Source, field: str | None = None, owner: str = ANNA) -> Path:
-        return Path(self.inputs.name_source(owner)(source, field or "clip"))
+        return Path(self.inputs.name_source(owner, Call())(source, field or "clip"))
 
     def staged(self) -> list[str]:
         root = self.folder / "inputs"

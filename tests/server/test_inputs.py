@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,9 +36,11 @@ from tests.server.place import (
 )
 
 from mive.errors import MiveError, OutputError, RequestError
-from mive.media import ClipInfo, open_clip, open_mattes, open_writer
+from mive.media import ClipInfo, Pixels, open_clip, open_mattes, open_writer
 from mive.request import FrameRange
 from mive.server.errors import QuotaExceeded, UploadNotFound
+from mive.server.raw_inputs import file_bytes
+from mive.server.work import Call, CallEnded
 from mive.v1 import edit_pb2, media_pb2
 from mive.wire.chunks import upload_id_of
 from mive.wire.formats import FrameLimits, pack
@@ -198,8 +200,8 @@ def test_what_no_job_needs_is_swept(place: Place) -> None:
 
 def test_the_quota_counts_what_is_kept(place: Place) -> None:
     clip = some_clip(place)
-    size = sum(path.stat().st_size for path in place.name(clip).iterdir())
-    place.inputs = place.server(owner_bytes=size + 4)
+    size = sum(file_bytes(path.stat().st_size) for path in place.name(clip).iterdir())
+    place.inputs = place.server(owner_bytes=size + file_bytes(4))
     place.name(clip)
     place.name(media_pb2.ClipSource(files=place.files({"a.mov": b"data"})))
     with pytest.raises(QuotaExceeded):
@@ -217,7 +219,7 @@ def test_the_quota_counts_what_is_kept(place: Place) -> None:
 
 @LINUX
 def test_a_refused_input_takes_nothing_of_the_quota(place: Place) -> None:
-    place.inputs = place.server(owner_bytes=4096)
+    place.inputs = place.server(owner_bytes=20_000)
     layout = frame_format()
     region, where = place.region(b"".join(pack(frame, layout) for frame in noise(layout)))
     os.truncate(f"/dev/shm{region.name}", 0)
@@ -229,7 +231,7 @@ def test_a_refused_input_takes_nothing_of_the_quota(place: Place) -> None:
 
 @pytest.mark.parametrize("most", [0, 100, 700])
 def test_a_full_disk_leaves_nothing(place: Place, most: int) -> None:
-    place.inputs = place.server(owner_bytes=4096)
+    place.inputs = place.server(owner_bytes=20_000)
     clip = some_clip(place)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
@@ -243,6 +245,41 @@ def test_a_full_disk_leaves_nothing(place: Place, most: int) -> None:
     assert np.array_equal(list(open_clip(place.name(clip)).read()), noise(frame_format()))
 
 
+def test_what_nobody_waits_for_any_longer_is_not_written(place: Place) -> None:
+    """The call ends after the first frame: no other is read, and nothing of it stays or counts."""
+    place.inputs = place.server(owner_bytes=20_000)
+    source, call = some_clip(place), Call()
+    read = place.inputs._raw._from_uploads
+
+    def ending(*arguments: object) -> Iterator[Pixels]:
+        for frame in read(*arguments):  # type: ignore[arg-type]
+            yield frame
+            assert not call._over.is_set(), "it goes on"
+            call.end()
+
+    place.inputs._raw._from_uploads = ending  # type: ignore[method-assign]
+    with pytest.raises(CallEnded):
+        place.inputs.name_source(ANNA, call)(source, "clip")
+    assert place.staged() == []
+    with pytest.raises(CallEnded):
+        place.inputs.name_source(ANNA, call)(source, "clip")
+    place.inputs._raw._from_uploads = read  # type: ignore[method-assign]
+    assert place.name(source).exists()
+
+
+def test_what_does_not_fit_on_the_disk_is_not_begun(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = some_clip(place)
+    usage = shutil.disk_usage(place.folder)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage._replace(free=(64 << 20) + 10_000))
+    with pytest.raises(OutputError, match="no space left for the uploaded clip"):
+        place.name(source)
+    with pytest.raises(OutputError, match="no space left for the upload"):
+        place.uploads.begin(ANNA, upload_id_of(b"x"), 10_001, 0)
+    assert place.staged() == []
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    assert place.name(source).exists()
+
+
 def test_what_a_killed_server_was_writing_is_removed(place: Place) -> None:
     path = place.name(some_clip(place))
     half = path.parents[1] / ".77.abcd.part" / "uploaded clip"
@@ -252,7 +289,7 @@ def test_what_a_killed_server_was_writing_is_removed(place: Place) -> None:
 
 
 def test_many_threads_may_submit_the_same(place: Place) -> None:
-    place.inputs = place.server(owner_bytes=8192)
+    place.inputs = place.server(owner_bytes=3 * (COUNT + 1) * file_bytes(1))
     clip, paths = some_clip(place), []
     threads = [threading.Thread(target=lambda: paths.append(place.name(clip))) for _ in range(2)]
     for thread in threads:
@@ -300,10 +337,10 @@ def test_a_request_names_what_it_brings_along(place: Place, tmp_path: Path) -> N
     message.mattes.CopyFrom(matte_sources(place, ids())["uploaded runs"])
     message.instances.add(id=1, caption="a green cup")
     message.instances.add(id=2, caption="a ball").matte.runs.CopyFrom(encode_runs(ids()))
-    request = request_from_message(message, name_source=place.inputs.name_source(ANNA))
+    request = request_from_message(message, name_source=place.inputs.name_source(ANNA, Call()))
     clip = open_clip(request.clip)
     assert len(open_mattes(request.mattes, request.instances, clip.info, FrameRange(0, 2))) == COUNT
-    assert request == request_from_message(message, name_source=place.inputs.name_source(ANNA))
+    assert request == request_from_message(message, name_source=place.inputs.name_source(ANNA, Call()))
 
 
 def test_a_source_must_be_given(place: Place) -> None:

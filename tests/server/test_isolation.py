@@ -85,11 +85,13 @@ def into(job: str, region: str) -> mive_pb2.FetchFramesRequest:
 BORROWED: dict[str, Callable[[Both], tuple[str, Any]]] = {
     "a job": lambda it: ("GetJob", mive_pb2.GetJobRequest(job_id=it.job)),
     "its events": lambda it: ("WatchJob", mive_pb2.WatchJobRequest(job_id=it.job)),
+    "its repetition": lambda it: ("RetryJob", mive_pb2.RetryJobRequest(job_id=it.job)),
     "its end": lambda it: ("CancelJob", mive_pb2.CancelJobRequest(job_id=it.job)),
     "its frames": lambda it: ("FetchFrames", mive_pb2.FetchFramesRequest(job_id=it.job)),
     "its manifest": lambda it: ("GetManifest", mive_pb2.GetManifestRequest(job_id=it.job)),
     "its place in a list": lambda it: ("ListJobs", mive_pb2.ListJobsRequest(page_token=it.job)),
     "an upload": lambda it: ("GetUpload", mive_pb2.GetUploadRequest(upload_id=it.upload)),
+    "an upload's end": lambda it: ("DeleteUpload", mive_pb2.DeleteUploadRequest(upload_id=it.upload)),
     "an uploaded clip": lambda it: ("SubmitJob", one_file(it.upload)),
     "a clip to preview": lambda it: ("PreviewJob", mive_pb2.PreviewJobRequest(submit=one_file(it.upload))),
     "an uploaded matte": lambda it: ("SubmitJob", a_matte(it.upload)),
@@ -103,7 +105,7 @@ BORROWED: dict[str, Callable[[Both], tuple[str, Any]]] = {
         with_clip(frames=a_raw_clip(region=media_pb2.RegionSlice(region_id=it.region, size=12))),
     ),
 }
-FREE = {"GetServerInfo", "Upload", "OpenRegion"}
+FREE = {"GetServerInfo", "Upload", "ListUploads", "OpenRegion"}
 """Calls that name nothing that is there already."""
 
 
@@ -139,6 +141,18 @@ def test_a_list_shows_ones_own_jobs_only(both: Both) -> None:
     hers = {job.job_id for job in both.anna("ListJobs", mive_pb2.ListJobsRequest(page_size=1000)).jobs}
     assert both.job in hers
     assert not hers & listed
+
+
+def test_a_list_shows_ones_own_uploads_only(both: Both) -> None:
+    listed = {each.upload_id for each in both.ben("ListUploads", mive_pb2.ListUploadsRequest(page_size=1000)).uploads}
+    assert both.upload not in listed
+    answer = both.anna("ListUploads", mive_pb2.ListUploadsRequest(page_size=1))
+    hers = {each.upload_id for each in answer.uploads}
+    while answer.next_page_token:
+        answer = both.anna("ListUploads", mive_pb2.ListUploadsRequest(page_size=1, page_token=answer.next_page_token))
+        hers |= {each.upload_id for each in answer.uploads}
+    assert both.upload in hers
+    assert answer.used_bytes >= 4096 * len(hers)
 
 
 def test_one_key_of_two_tokens_is_two_jobs(both: Both) -> None:

@@ -24,9 +24,9 @@ def test_who_opens_a_pipe_or_a_device_waits_for_ever(tmp_path: Path, field: str)
         unix.bind(str(tmp_path / "socket"))
         for place in (tmp_path / "pipe", tmp_path / "socket", Path("/dev/zero"), Path("/dev/tty")):
             with pytest.raises(RequestError, match="no file or folder"):
-                RULES.check(a_request().model_copy(update={field: str(place)}))
+                RULES.check_paths(a_request().model_copy(update={field: str(place)}))
     for place in (tmp_path, tmp_path / "not there", Path(__file__)):
-        RULES.check(a_request().model_copy(update={field: str(place)}))
+        RULES.check_paths(a_request().model_copy(update={field: str(place)}))
 
 
 @pytest.mark.parametrize(

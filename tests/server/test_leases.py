@@ -78,8 +78,8 @@ def test_eight_workers_never_share_a_job(store: JobStore, asked: Asked) -> None:
 
 
 def test_a_job_past_its_deadline_never_starts(store: JobStore, asked: Asked, clock: FakeClock) -> None:
-    late, _ = store.submit(asked(deadline=clock() + 5))
-    good, _ = store.submit(asked(deadline=clock() + 50))
+    late, _ = store.submit(asked(patience=5.0))
+    good, _ = store.submit(asked(patience=50.0))
     clock.seconds += 6
     claimed = store.leases.claim("w", 10)
     assert claimed is not None
@@ -92,7 +92,7 @@ def test_a_job_past_its_deadline_never_starts(store: JobStore, asked: Asked, clo
 
 
 def test_a_deadline_does_not_count_once_the_job_has_started(store: JobStore, asked: Asked, clock: FakeClock) -> None:
-    job, _ = store.submit(asked(deadline=clock() + 5))
+    job, _ = store.submit(asked(patience=5.0))
     store.leases.claim("one", 10)
     store.leases.release(job.id, "one")
     clock.seconds += 60

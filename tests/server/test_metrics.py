@@ -20,9 +20,10 @@ from mive.errors import MediaError, RequestError
 from mive.server.address import Address
 from mive.server.auth import AuthInterceptor
 from mive.server.call_metrics import MetricsInterceptor
+from mive.server.http import serve_metrics
 from mive.server.jobs import Submission
 from mive.server.leases import WorkerStatus
-from mive.server.metrics import Metrics, folder_bytes, serve_metrics
+from mive.server.metrics import Metrics, folder_bytes
 from mive.server.options import Folders, WorkerOptions
 from mive.server.store import JobStore
 from mive.server.task import Task
@@ -110,7 +111,7 @@ def test_what_jobs_did_is_counted_once(
         clock.seconds += 50
     worker.store.submit(asked())
     worker.step()
-    worker.store.forget(clock.seconds - 1)
+    worker.store.forget(clock.seconds, keep_seconds=1)
     assert value(scrape(), 'mive_jobs_ended_total{outcome="done"}') == 3
 
 

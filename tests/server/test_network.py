@@ -30,6 +30,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, g
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    (folder / "key.pem").chmod(0o600)
     issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
     token = new_token(folder / "tokens", "anna")
     tls = ("--tls-certificate", str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem"))

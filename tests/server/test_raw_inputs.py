@@ -194,16 +194,26 @@ def test_wrong_runs_are_refused(place: Place, uploads: list[bytes], match: str) 
     assert place.staged() == []
 
 
-def test_a_few_runs_do_not_fill_the_disk(place: Place) -> None:
-    """Each of these frames takes 10 bytes in the message, and 256 MiB on the disk."""
-    place.inputs = place.server(owner_bytes=1 << 30, frames=1000)
+def test_a_few_runs_take_a_few_bytes_of_the_disk(place: Place) -> None:
+    """Each of these frames takes 10 bytes in the message, 8 on the disk, and 256 MiB where it is read."""
+    place.inputs = place.server(owner_bytes=1 << 20, frames=1000)
     frame = media_pb2.RunFrame(lengths=[1 << 28], values=[1])
     runs = media_pb2.MatteRuns(width=1 << 14, height=1 << 14, pixel_format=1, frames=[frame] * 999)
-    with pytest.raises(QuotaExceeded):
-        place.name(media_pb2.MatteSource(runs=runs), "mattes")
+    path = place.name(media_pb2.MatteSource(runs=runs), "mattes")
+    assert sum(file.stat().st_size for file in path.iterdir()) < 20_000
+    assert open_clip(path).info.frames == 999
     runs.frames.extend([frame] * 2)
     upload = media_pb2.UploadedRuns(upload_ids=[place.upload(runs.SerializeToString())])
     for source in (media_pb2.MatteSource(runs=runs), media_pb2.MatteSource(uploaded_runs=upload)):
         with pytest.raises(RequestError, match="1001 frames"):
             place.name(source, "mattes")
+
+
+def test_tiny_frames_count_as_the_files_that_they_are(place: Place) -> None:
+    """A thousand frames of one pixel are 3 kB in an upload, and 4 MB of the disk."""
+    place.inputs = place.server(owner_bytes=1 << 20)
+    layout = frame_format(width=1, height=1)
+    uploads = media_pb2.UploadedBytes(upload_ids=[place.upload(bytes(3 * 1000))])
+    with pytest.raises(QuotaExceeded):
+        place.name(raw_clip(raw_frames(layout, 1000, uploads=uploads)))
     assert place.staged() == []

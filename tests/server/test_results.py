@@ -46,6 +46,23 @@ def test_the_hash_is_that_of_the_pixels(tmp_path: Path) -> None:
         results.hash(FrameRange(0, 3))
 
 
+def test_a_window_is_flushed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its files, then the folder; what was flushed is not flushed again."""
+    flushed: list[Path] = []
+    monkeypatch.setattr("mive.server.results.flush", flushed.append)
+    monkeypatch.setattr("mive.base.atomic.flush", flushed.append)
+    told: list[int] = []
+    results = JobResults(tmp_path / "job", lambda: told.append(1))
+    for index in range(3):
+        results.write(index, a_frame(index))
+    assert (flushed, len(told)) == ([], 3), "they can be read at once all the same"
+    results.flush()
+    assert set(flushed[:3]) == set(map(results.path, range(3)))
+    assert flushed[3:] == [tmp_path / "job"]
+    results.flush()
+    assert len(flushed) == 4
+
+
 @pytest.mark.parametrize("size", [0, 100, 5000])
 def test_a_full_disk_leaves_no_part_of_a_frame(tmp_path: Path, size: int) -> None:
     results = JobResults(tmp_path / "job")
@@ -67,12 +84,15 @@ def test_a_failing_flush_or_rename_leaves_nothing(tmp_path: Path, monkeypatch: p
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for place in ("os.fsync", "pathlib.Path.replace"):
-        with monkeypatch.context() as patch:
-            patch.setattr(place, fail)
-            with pytest.raises(OutputError):
-                results.write(0, a_frame(0))
-        assert list((tmp_path / "job").iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.replace", fail)
+        with pytest.raises(OutputError):
+            results.write(0, a_frame(0))
+    assert list((tmp_path / "job").iterdir()) == []
+    results.write(0, a_frame(0))
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OutputError):
+        results.flush()
 
 
 def test_the_least_recently_used_finished_jobs_make_room(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from google.rpc import code_pb2
 from tests.server.fakes import ANNA, BEN, FakeClock, a_request
 
 from mive.base.progress import Progress
 from mive.server.errors import JobNotFound, KeyReused, QueueFull, StoreError
 from mive.server.events import MOST_EVENTS
-from mive.server.jobs import Submission
+from mive.server.jobs import Handles, Submission
+from mive.server.rpc.refusals import code_of
 from mive.server.schema import MIGRATIONS
 from mive.server.store import JobStore
 from mive.v1 import job_pb2
@@ -29,7 +31,7 @@ def window_finished(window: int) -> job_pb2.JobEvent:
 
 
 def test_a_job_is_kept_as_it_was_asked(store: JobStore, asked: Asked, clock: FakeClock) -> None:
-    job, new = store.submit(asked(priority="interactive", deadline=clock() + 60))
+    job, new = store.submit(asked(priority="interactive", patience=60.0))
     assert new
     assert job == store.get(ANNA, job.id)
     assert (job.state, job.priority, job.deadline, job.attempts) == ("queued", "interactive", clock() + 60, 0)
@@ -55,6 +57,32 @@ def test_the_same_key_names_the_same_job(store: JobStore, asked: Asked) -> None:
     _, others = store.submit(asked(key="k", owner=BEN))
     assert others, "keys are an owner's own"
     assert all(store.submit(asked())[1] for _ in range(2)), "jobs without a key are all new"
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs"),
+    [
+        ({"priority": "interactive"}, ["priority"]),
+        ({"patience": 61.0}, ["deadline"]),
+        ({"patience": None}, ["deadline"]),
+        ({"preview_every": 2}, ["preview_every"]),
+        ({"handles": Handles(1, 0)}, ["handles.before"]),
+        ({"watched": True}, ["PreviewJob or SubmitJob"]),
+        ({"request": a_request("a blue ball")}, ["instances[0].caption"]),
+        ({"request": a_request("a blue ball"), "priority": "interactive"}, ["instances[0].caption", "priority"]),
+    ],
+)
+def test_the_same_key_with_anything_else_is_told_what_differs(
+    store: JobStore, asked: Asked, changes: dict[str, object], differs: list[str]
+) -> None:
+    same = {"key": "k", "patience": 60.0}
+    first, _ = store.submit(asked(**same))
+    with pytest.raises(KeyReused) as caught:
+        store.submit(asked(**{**same, **changes}))
+    assert caught.value.what.endswith(f"differs in {', '.join(differs)}")
+    assert code_of(caught.value) == code_pb2.ALREADY_EXISTS
+    assert store.submit(asked(**same)) == (first, False)
+    assert store.waiting() == 1
 
 
 def test_the_same_key_at_the_same_moment_makes_one_job(store: JobStore, asked: Asked) -> None:

@@ -24,7 +24,7 @@ from mive.server.auth import AuthInterceptor, current_owner
 from mive.server.config import TlsOptions
 from mive.server.tls import server_credentials
 from mive.server.tokens import Tokens, new_token
-from mive.wire.tls import channel_credentials, read_pair
+from mive.wire.tls import Role, channel_credentials, read_pair
 
 NOW = datetime.now(UTC)
 
@@ -49,6 +49,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Files]:
         files = Files(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
         authority.cert_pem.write_to_path(str(files.ca))
         issued.private_key_pem.write_to_path(str(files.key))
+        files.key.chmod(0o600)
         for blob in issued.cert_chain_pems:
             blob.write_to_path(str(files.certificate), append=True)
         return files
@@ -163,9 +164,23 @@ def test_a_damaged_file_is_told(server: Files, tmp_path: Path, text: str) -> Non
         channel_credentials(bad)
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o660, 0o666])
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_key_that_others_can_read_is_refused(server: Files, tmp_path: Path, mode: int, role: Role) -> None:
+    key = tmp_path / "key.pem"
+    key.write_bytes(server.key.read_bytes())
+    key.chmod(mode)
+    with pytest.raises(RequestError, match=f"mode {mode:04o}.*chmod 600 {key}"):
+        read_pair(server.certificate, key, role)
+    for private in (0o600, 0o400, 0o640):
+        key.chmod(private)
+        read_pair(server.certificate, key, "server")
+
+
 def test_an_encrypted_key_is_told_with_the_way_out(server: Files, tmp_path: Path) -> None:
     key = load_pem_private_key(server.key.read_bytes(), None)
     secret = tmp_path / "key.pem"
     secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"word")))
+    secret.chmod(0o600)
     with pytest.raises(RequestError, match=f"{secret} is encrypted.*openssl pkey"):
         read_pair(server.certificate, secret, "server")

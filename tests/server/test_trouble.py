@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,27 @@ def failure(server: Served, caption: str) -> error_pb2.ErrorDetail:
 
 def succeeds(server: Served) -> bool:
     return server.finish(server.submit(caption="quick").job_id).WhichOneof("event") == "done"
+
+
+@pytest.mark.parametrize("how", ["hanging", "turning"])
+def test_a_file_that_does_not_answer_fails_its_job_and_the_queue_goes_on(
+    tmp_path: Path, how: str, record_property: Callable[[str, object], None]
+) -> None:
+    """After 60 s, here 2."""
+    served = modelless(tmp_path / "data", **{"limits.read_seconds": 2.0}).ready()
+    worker = served.worker().pid
+    hangs, waits = served.submit(caption=how).job_id, served.submit(caption="quick").job_id
+    started = time.monotonic()
+    end = served.finish(hangs)
+    took = time.monotonic() - started
+    record_property(f"seconds until a job whose file is {how} failed, of 2", round(took, 1))
+    assert end.failed.error.kind == error_pb2.ERROR_KIND_MEDIA
+    assert "has not answered" in end.failed.error.what
+    assert 1 < took < 10
+    assert served.finish(waits).WhichOneof("event") == "done"
+    assert (served.get(hangs).attempts, served.get(waits).attempts) == (1, 1)
+    assert served.worker().pid != worker
+    served.close()
 
 
 def test_a_job_too_large_for_memory_is_tried_once_more_with_half_the_window(server: Served) -> None:

@@ -9,6 +9,7 @@ import os
 import re
 import resource
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def make(tmp_path: Path, clock: FakeClock) -> Make:
 
     def uploads(**changes: float) -> Uploads:
         limits = {"upload_bytes": MOST, "owner_bytes": 0, "keep_seconds": 60, **changes}
-        return Uploads(tmp_path, clock=clock, **limits)  # type: ignore[arg-type]
+        return Uploads(tmp_path, clock=clock, steady=clock, **limits)  # type: ignore[arg-type]
 
     return uploads
 
@@ -163,7 +164,7 @@ def test_wrong_headers_leave_nothing(
 def test_chunks_that_are_not_the_next_change_nothing(size: int, chunks: list[tuple[int, int]]) -> None:
     data = some_bytes(size)
     with tempfile.TemporaryDirectory() as folder:
-        uploads = Uploads(Path(folder), upload_bytes=MOST, owner_bytes=0, keep_seconds=60)
+        uploads = Uploads(Path(folder), upload_bytes=MOST, owner_bytes=0, keep_seconds=60, clock=time.time)
         with uploads.begin(ANNA, upload_id_of(data), size, 0) as writer:
             for offset, length in chunks:
                 before, good = writer.state, offset == writer.state.received and 1 <= length <= size - offset
@@ -201,12 +202,90 @@ def test_the_quota_can_be_filled_but_not_passed(make: Make, tmp_path: Path) -> N
     send(uploads, some_bytes(2 * BLOCK))
     with pytest.raises(QuotaExceeded, match=f"take {2 * BLOCK} bytes"):
         uploads.begin(ANNA, upload_id_of(b"x"), 2 * BLOCK + 1, 0)
-    uploads.begin(ANNA, upload_id_of(b"x"), BLOCK + 1, 0).abort()
+    send(uploads, some_bytes(2 * BLOCK, seed=1), last=BLOCK + 1)
     for full in (uploads, make(owner_bytes=4 * BLOCK)):
         with pytest.raises(QuotaExceeded, match=f"take {4 * BLOCK} bytes"):
             full.begin(ANNA, upload_id_of(b"y"), 1, 0)
     assert len(on_disk(tmp_path)) == 2
     assert send(uploads, b"others have their own", BEN).complete
+
+
+def test_bytes_that_never_arrive_take_no_room(make: Make) -> None:
+    """100 uploads that declare a whole quota each and send nothing leave room for one that is sent."""
+    uploads = make(owner_bytes=128 * BLOCK)
+    for seed in range(100):
+        uploads.begin(ANNA, upload_id_of(some_bytes(9, seed)), 28 * BLOCK, 0).abort()
+    assert uploads.used(ANNA) == 100 * BLOCK, "a name and a folder each"
+    assert send(uploads, some_bytes(28 * BLOCK)).complete
+    assert uploads.used(ANNA) == make(owner_bytes=128 * BLOCK).used(ANNA) == 128 * BLOCK
+
+
+def test_a_stream_that_passes_the_quota_keeps_what_has_arrived(make: Make) -> None:
+    uploads, data = make(owner_bytes=4 * BLOCK), some_bytes(3 * BLOCK)
+    with uploads.begin(ANNA, upload_id_of(data), len(data), 0) as writer:
+        writer.write(0, data[:BLOCK])
+        send(uploads, b"another stream of the same token")
+        send(uploads, some_bytes(2 * BLOCK, seed=1))
+        with pytest.raises(QuotaExceeded):
+            writer.write(BLOCK, data[BLOCK:])
+    assert uploads.status(ANNA, upload_id_of(data)).received == BLOCK
+    uploads.delete(ANNA, upload_id_of(some_bytes(2 * BLOCK, seed=1)))
+    assert send(uploads, data, first=BLOCK).complete
+
+
+def test_uploads_are_listed_and_deleted_by_their_owner_alone(make: Make, tmp_path: Path) -> None:
+    uploads = make()
+    names = sorted(upload_id_of(data) for data in (b"one", b"two", b"three"))
+    for data in (b"one", b"two", b"three"):
+        send(uploads, data, last=1 if data == b"two" else None)
+    send(uploads, b"four", BEN)
+    assert [state.upload_id for state in uploads.list(ANNA, 9)] == names
+    assert [state.upload_id for state in uploads.list(ANNA, 1, names[0])] == names[1:2]
+    assert {state.received for state in uploads.list(ANNA, 9)} == {1, 3, 5}
+    with pytest.raises(UploadNotFound):
+        uploads.delete(BEN, names[0])
+    for name in names:
+        uploads.delete(ANNA, name)
+    assert (uploads.used(ANNA), uploads.list(ANNA, 9)) == (0, [])
+    assert on_disk(tmp_path) == [f"{BEN}/{upload_id_of(b'four')}"]
+
+
+def test_an_upload_is_not_deleted_from_under_its_stream(make: Make, clock: FakeClock) -> None:
+    uploads, upload_id = make(), upload_id_of(b"slow")
+    writer = uploads.begin(ANNA, upload_id, 4, 0)
+    writer.write(0, b"sl")
+    with pytest.raises(UploadBusy):
+        uploads.delete(ANNA, upload_id)
+    clock.seconds += PAUSE_SECONDS
+    uploads.delete(ANNA, upload_id)
+    with pytest.raises(UploadTaken):
+        writer.write(2, b"ow")
+
+
+def test_the_wall_clock_decides_nothing(tmp_path: Path) -> None:
+    """An hour or a month forwards takes no stream over; and the house's time passes by itself."""
+    house, steady = FakeClock(), FakeClock(5.0)
+    uploads = Uploads(tmp_path, upload_bytes=MOST, owner_bytes=0, keep_seconds=60, clock=house, steady=steady)
+    writer = uploads.begin(ANNA, upload_id_of(b"all"), 3, 0)
+    writer.write(0, b"al")
+    house.seconds += 31 * 86400
+    with pytest.raises(UploadBusy):
+        uploads.begin(ANNA, upload_id_of(b"all"), 3, 2)
+    writer.write(2, b"l")
+    assert writer.finish().complete
+
+
+@pytest.mark.parametrize("stray", ["notes.txt", "UPPER/" + "a" * 64, f"{ANNA}/notes", f"{ANNA}/{'c' * 64}.part/what"])
+def test_what_is_not_ours_stops_no_sweep(make: Make, clock: FakeClock, tmp_path: Path, stray: str) -> None:
+    uploads = make()
+    send(uploads, b"old")
+    (tmp_path / stray).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / stray).write_text("of somebody else")
+    clock.seconds += 61
+    assert uploads.sweep() >= 1
+    with pytest.raises(UploadNotFound):
+        uploads.status(ANNA, upload_id_of(b"old"))
+    assert uploads.list(ANNA, 9) == [] or "part" in stray
 
 
 def test_what_is_swept_makes_room(make: Make, clock: FakeClock) -> None:
@@ -364,7 +443,7 @@ def test_many_small_uploads(make: Make, clock: FakeClock, tmp_path: Path, count:
 @settings(deadline=None, max_examples=200)
 def test_any_header_is_taken_or_refused(upload_id: bytes, size: int, offset: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        uploads = Uploads(Path(folder), upload_bytes=MOST, owner_bytes=MOST, keep_seconds=60)
+        uploads = Uploads(Path(folder), upload_bytes=MOST, owner_bytes=MOST, keep_seconds=60, clock=time.time)
         good = re.fullmatch(b"[0-9a-f]{64}", upload_id) and 1 <= size <= MOST and offset == 0
         with contextlib.nullcontext() if good else pytest.raises(RequestError):
             uploads.begin(ANNA, upload_id.decode("latin-1"), size, offset).abort()

@@ -164,6 +164,33 @@ def test_a_frame_in_shared_memory_is_read_where_it_lies() -> None:
         list(join_frames([chunk], read_region=lambda part: memory))
 
 
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+def test_a_damaged_frame_is_noticed(where: str) -> None:
+    """One bit of one byte, wherever it lies; padding is sent, so it counts too."""
+    chunks = chunks_of(LARGE)
+    chunk, place = {"first": (0, 0), "middle": (1, 4711), "last": (2, -1)}[where]
+    data = bytearray(chunks[chunk].data)
+    data[place] ^= 16
+    chunks[chunk].data = bytes(data)
+    with pytest.raises(RequestError, match="frame 5 was damaged on its way"):
+        list(join_frames(chunks))
+
+
+def test_a_frame_that_changes_in_shared_memory_is_noticed() -> None:
+    pixels = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    chunk = next(split_frame(9, pixels, format_of(pixels)))
+    chunk.region.CopyFrom(media_pb2.RegionSlice(region_id="r", size=60))
+    with pytest.raises(RequestError, match="frame 9 was damaged"):
+        list(join_frames([chunk], read_region=lambda part: bytes(60)))
+
+
+def test_a_server_of_before_sends_no_hash() -> None:
+    chunks = chunks_of(LARGE)
+    chunks[0].header.ClearField("xxh3")
+    (frame,) = join_frames(chunks)
+    assert (frame.pixels == picture(LARGE)).all()
+
+
 CONTENT = np.random.default_rng(1).bytes(2 * CHUNK_BYTES + 77)
 ID = upload_id_of(CONTENT)
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -121,8 +121,12 @@ def folder_aside(parent: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def keep_aside(aside: Path, path: Path, *, durable: bool = True) -> bool:
+def keep_aside(aside: Path, path: Path, *, durable: bool = True, each: Callable[[], None] = lambda: None) -> bool:
     """Give a folder that was written aside its final name; False where another has that name already.
+
+    Args:
+        durable: as for `file_aside`.
+        each: called before each file is flushed; it raises to give up.
 
     Raises:
         OSError: it cannot be flushed or renamed.
@@ -130,6 +134,7 @@ def keep_aside(aside: Path, path: Path, *, durable: bool = True) -> bool:
     if durable:
         for folder, _, names in os.walk(aside):
             for place in (*(Path(folder, name) for name in names), Path(folder)):
+                each()
                 flush(place)
     try:
         aside.rename(path)

@@ -14,7 +14,7 @@ from mive.cli.demo import demo
 from mive.cli.doctor import doctor
 from mive.cli.edit import edit
 from mive.cli.frame import frame
-from mive.cli.jobs import cancel, jobs
+from mive.cli.jobs import cancel, jobs, retry
 from mive.cli.plugin import plugin
 from mive.cli.render import render
 from mive.cli.render_again import render_again
@@ -40,6 +40,7 @@ app.command(short_help="Edit the instances of a clip at a server.")(render)
 app.command(short_help="List your jobs at a server.")(jobs)
 app.command(short_help="Watch a job at a server, and fetch its frames.")(watch)
 app.command(short_help="Cancel jobs at a server.")(cancel)
+app.command(short_help="Submit jobs once more that failed or were cancelled.")(retry)
 app.command(short_help="Make the frames of an edit again.")(render_again)
 app.command(short_help="Measure an edit.")(score)
 app.command(short_help="Edit a small clip that comes with MIVE.")(demo)

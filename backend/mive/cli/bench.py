@@ -63,13 +63,16 @@ def make_toy(
     frames: Annotated[
         str, typer.Option(metavar="N|A-B", help="Frames of a clip, or their least and most (the paper's: 12-46).")
     ] = "12",
+    size: Annotated[
+        int, typer.Option(min=192, metavar="N", help="Short side in pixels; 192 is square, others are 16:9.")
+    ] = 192,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a suite of procedural clips with exact mattes and captions, structured like the paper's data set."""
     from mive.evaluate.bench import make_toy as toy
 
-    for number, name in enumerate(toy.make_toy(folder, clips, seed, toy.parse_frames(frames)), start=1):
+    for number, name in enumerate(toy.make_toy(folder, clips, seed, toy.parse_frames(frames), size), start=1):
         if not quiet:
             print(f"[{number}/{clips}] {name}", file=sys.stderr)
     if json:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mive.base.jobs import PRIORITIES, SENDS, USUAL_PRIORITY
+from mive.cli.jobs import parse_labels
 from mive.cli.options import CodecOption, Flags, LaterOutOption
 from mive.cli.remote import BridgeOption, ServerOptions, Teller, through_bridge
 from mive.console.ending import say_json, say_made
@@ -43,6 +44,9 @@ def render(
     handles: Annotated[
         str | None, typer.Option(metavar="N|BEFORE,AFTER", help="Frames to edit around the range, so a cut can move.")
     ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="NAME=TEXT", help='For "mive jobs --label"; repeatable.')
+    ] = None,
     bridge: BridgeOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -56,7 +60,7 @@ def render(
     whole = whole_request(flags)
     chosen = None if codec is None else one_of("codec", codec, CODECS)
     way, rank = one_of("send", send, SENDS), one_of("priority", priority, PRIORITIES)
-    around = parse_handles(handles)
+    around, labels = parse_handles(handles), parse_labels(label)
     if out is None and not detach:
         raise RequestError(
             "nothing says where the result goes", expected="-o OUT, or --detach", fix="Add -o edited.mov"
@@ -73,13 +77,15 @@ def render(
         server.connect(tls) as client,
     ):
         if detach or out is None:
-            job = client.submit(whole, send=way, priority=rank, handles=around, wait_for_room=True, report=display)
+            job = client.submit(
+                whole, send=way, priority=rank, handles=around, labels=labels, wait_for_room=True, report=display
+            )
         else:
             from mive.client import render as render_to
 
             made = render_to(
                 client, whole, out, codec=chosen, tell=Teller(display),
-                send=way, priority=rank, handles=around, wait_for_room=True, report=display,
+                send=way, priority=rank, handles=around, labels=labels, wait_for_room=True, report=display,
             )  # fmt: skip
     if detach or out is None:
         say_detached(job.job_id, out, json, quiet)

@@ -26,7 +26,7 @@ from mive.client.errors import Busy, NotFound, ServerError, TimedOut, TlsMismatc
 from mive.client.events import Cancelled, Done, Event, Failed, Preview, Progressed, Queued, Warned, WindowFinished
 from mive.client.files import RenderResult, collect, follow, own_manifest, render
 from mive.client.info import Device, Limits, ServerInfo
-from mive.client.jobs import Job, JobPage
+from mive.client.jobs import Job, JobPage, JobProgress
 from mive.client.sync import Client
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Failed",
     "Job",
     "JobPage",
+    "JobProgress",
     "Limits",
     "NotFound",
     "Preview",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from types import MappingProxyType
 from typing import Final, Self, TypedDict
 
 from grpc import aio
@@ -46,6 +47,7 @@ class SubmitOptions(TypedDict, total=False):
     key: str | None
     handles: tuple[int, int]
     preview_every: int
+    labels: Mapping[str, str]
     wait_for_room: bool
     report: Report
 
@@ -112,6 +114,7 @@ class AsyncClient:
         key: str | None = None,
         handles: tuple[int, int] = (0, 0),
         preview_every: int = 0,
+        labels: Mapping[str, str] = MappingProxyType({}),
         wait_for_room: bool = False,
         report: Report = lambda progress: None,
     ) -> Job:
@@ -127,6 +130,7 @@ class AsyncClient:
                 answer was lost is repeated.
             handles: frames to edit before and after the range, as far as the clip has them.
             preview_every: steps between two previews of each instance; 0 means none.
+            labels: what the job is called and belongs to, such as "project" or "shot".
             wait_for_room: tries again for as long as the server is busy, instead of raising :class:`Busy`.
             report: told of the stages "send" and "room".
         """
@@ -134,6 +138,7 @@ class AsyncClient:
             message.priority = priority_to_message(priority)
             message.idempotency_key = key or secrets.token_urlsafe(24)
             message.preview_every = preview_every
+            message.labels.update(labels)
             if deadline is not None:
                 message.deadline.CopyFrom(duration_of(deadline))
             answer = await self._stored(message, wait_for_room, report)
@@ -200,16 +205,24 @@ class AsyncClient:
         answer = await self._connection.call(self._connection.stub.GetJob, mive_pb2.GetJobRequest(job_id=job_id))
         return job_from_message(answer.job, self._first.get(job_id, 0))
 
-    async def jobs(self, states: Sequence[JobState] = (), *, most: int = 100, page: str | None = None) -> JobPage:
+    async def jobs(
+        self,
+        states: Sequence[JobState] = (),
+        *,
+        most: int = 100,
+        page: str | None = None,
+        labels: Mapping[str, str] = MappingProxyType({}),
+    ) -> JobPage:
         """The jobs of this token, newest first.
 
         Args:
             states: only jobs in one of these; none means all.
             most: on a page, up to 1000.
             page: where to go on, as the page before says.
+            labels: only jobs that have all of these.
         """
         request = mive_pb2.ListJobsRequest(
-            states=[state_to_message(state) for state in states], page_size=most, page_token=page or ""
+            states=[state_to_message(state) for state in states], page_size=most, page_token=page or "", labels=labels
         )
         answer = await self._connection.call(self._connection.stub.ListJobs, request)
         jobs = tuple(job_from_message(job, self._first.get(job.job_id, 0)) for job in answer.jobs)
@@ -219,6 +232,15 @@ class AsyncClient:
         """Cancels a job, which takes effect within one denoising step. One that has ended stays as it is."""
         answer = await self._connection.call(self._connection.stub.CancelJob, mive_pb2.CancelJobRequest(job_id=job_id))
         return job_from_message(answer.job, self._first.get(job_id, 0))
+
+    async def retry(self, job_id: str) -> Job:
+        """Submits a job that failed or was cancelled once more, and returns the new one."""
+        request = mive_pb2.RetryJobRequest(job_id=job_id, idempotency_key=secrets.token_urlsafe(24))
+        answer = await self._connection.call(self._connection.stub.RetryJob, request)
+        first = self._first.get(job_id, 0)
+        if first:
+            self._first[answer.job.job_id] = first
+        return job_from_message(answer.job, first)
 
     async def fetch(
         self,

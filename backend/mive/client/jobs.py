@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from mive.base.jobs import FINISHED, USUAL_PRIORITY, JobState, Priority
 from mive.client.errors import broken_contract, from_server
 from mive.client.events import moved
-from mive.client.times import time_of
+from mive.client.times import seconds_of, time_of
 from mive.errors import MiveError
 from mive.media.info import ClipInfo
 from mive.request import EditRequest, FrameRange
 from mive.v1 import job_pb2
 from mive.wire.clip import clip_from_message
 from mive.wire.errors import error_from_detail
-from mive.wire.jobs import priority_from_message, state_from_message
+from mive.wire.jobs import priority_from_message, stage_from_message, state_from_message
 from mive.wire.request import Source, request_from_message
 
 IN_MEMORY: Final = "(frames in memory)"
 """Stands for the path of what was never a file."""
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a running job is.
+
+    Attributes:
+        stage: what is being done, as `mive.base.progress.Progress` has it; None where this version does not know it.
+        share: of the whole job, 0..1.
+        eta: seconds until it should be done; None while nobody knows.
+    """
+
+    stage: str | None
+    share: float
+    eta: float | None
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,9 @@ class Job:
         error: why it failed.
         clip: the source; only from ``get``, and not before the clip was opened.
         request: as it was submitted; only from ``get``. Uploads go by their first file's name.
+        progress: how far it is, while it runs.
+        labels: what it is called and belongs to.
+        retry_of: the job that it repeats.
     """
 
     job_id: str
@@ -57,6 +76,9 @@ class Job:
     error: MiveError | None
     clip: ClipInfo | None
     request: EditRequest | None
+    progress: JobProgress | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    retry_of: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -108,7 +130,15 @@ def job_from_message(message: job_pb2.Job, first: int = 0) -> Job:
             error=error_from_detail(message.error) if message.HasField("error") else None,
             clip=clip_from_message(message.clip) if message.HasField("clip") else None,
             request=request_from_message(message.request, name_source=_name) if message.HasField("request") else None,
+            progress=_progress(message.progress) if message.HasField("progress") else None,
+            labels=dict(message.labels),
+            retry_of=message.retry_of or None,
         )
+
+
+def _progress(message: job_pb2.JobProgress) -> JobProgress:
+    eta = seconds_of(message.eta) if message.HasField("eta") else None
+    return JobProgress(stage_from_message(message.stage), message.share, eta)
 
 
 def _name(source: Source, field: str) -> str:

@@ -9,6 +9,8 @@ import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import numpy as np
+
 from mive.client.connection import Connection
 from mive.client.errors import ServerError, broken_contract
 from mive.v1 import media_pb2, mive_pb2
@@ -35,15 +37,19 @@ class Region:
         """Copies bytes into it."""
         self._memory[offset : offset + memoryview(data).nbytes] = data
 
-    def read(self, where: media_pb2.RegionSlice) -> bytearray:
-        """Copies bytes out of it.
+    def read(self, where: media_pb2.RegionSlice) -> memoryview:
+        """Copies bytes out of it, once.
 
         Raises:
             ServerError: they are not in this region.
         """
         if where.region_id != self.region_id or where.offset + where.size > len(self._memory):
             raise broken_contract("a frame outside the region that was asked for")
-        return bytearray(self._memory[where.offset : where.offset + where.size])
+        # Memory that is not filled with zeros first.
+        copied = np.empty(where.size, np.uint8)
+        with memoryview(self._memory) as whole:
+            copied[:] = np.frombuffer(whole[where.offset : where.offset + where.size], np.uint8)
+        return copied.data
 
 
 @asynccontextmanager

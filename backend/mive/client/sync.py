@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar, Unpack
 
 from mive.base.jobs import JobState, Send
@@ -93,13 +94,24 @@ class Client:
         """See :meth:`AsyncClient.get`."""
         return self._run(self._core.get(job_id))
 
-    def jobs(self, states: Sequence[JobState] = (), *, most: int = 100, page: str | None = None) -> JobPage:
+    def jobs(
+        self,
+        states: Sequence[JobState] = (),
+        *,
+        most: int = 100,
+        page: str | None = None,
+        labels: Mapping[str, str] = MappingProxyType({}),
+    ) -> JobPage:
         """See :meth:`AsyncClient.jobs`."""
-        return self._run(self._core.jobs(states, most=most, page=page))
+        return self._run(self._core.jobs(states, most=most, page=page, labels=labels))
 
     def cancel(self, job_id: str) -> Job:
         """See :meth:`AsyncClient.cancel`."""
         return self._run(self._core.cancel(job_id))
+
+    def retry(self, job_id: str) -> Job:
+        """See :meth:`AsyncClient.retry`."""
+        return self._run(self._core.retry(job_id))
 
     def fetch(
         self,

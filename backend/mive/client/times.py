@@ -18,3 +18,8 @@ def duration_of(seconds: float) -> Duration:
     duration = Duration()
     duration.FromMilliseconds(round(seconds * 1000))
     return duration
+
+
+def seconds_of(message: Duration) -> float:
+    """The span in seconds."""
+    return message.seconds + message.nanos / 1e9

@@ -102,7 +102,7 @@ class Lines:
             parts.append(_left_in_all(eta))
         elif 0 < progress.done < progress.total:
             left = (now - started) / progress.done * (progress.total - progress.done)
-            parts.append(f"{_clock_time(left)} left")
+            parts.append(f"{clock_time(left)} left")
         parts.append(self._memory())
         self.say(", ".join(part for part in parts if part))
 
@@ -169,10 +169,11 @@ def _memory() -> str:
 
 
 def _left_in_all(eta: float) -> str:
-    return f"{_clock_time(eta)} left in all"
+    return f"{clock_time(eta)} left in all"
 
 
-def _clock_time(seconds: float) -> str:
+def clock_time(seconds: float) -> str:
+    """ "2:05", or "1:02:05" from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -91,7 +91,7 @@ class ViewPart:
             if self.settings.caption_mode == "global":
                 yield np.ones((1, self.view.height, self.view.width), np.float32)
             else:
-                yield self.mattes.read(index)[rows][:, *self.view.box(index).slices]
+                yield self.mattes.read(index)[rows, *self.view.box(index).slices]
 
 
 def view_guidance(settings: ResolvedSettings, view: View) -> float | None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mive.errors import MediaError
 from mive.media.info import ClipInfo, Pixels
+from mive.media.reading import each_read
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
@@ -45,7 +46,7 @@ class Clip(ABC):
 
     def _checked(self, first: int, last: int) -> Iterator[Pixels]:
         shape = (self.info.height, self.info.width, 3)
-        for index, frame in enumerate(self._decode(first, last), first):
+        for index, frame in enumerate(each_read(self.info.path, self._decode(first, last)), first):
             if frame.shape != shape:
                 raise MediaError(
                     f"Frame {index} of {self.info.path} is {frame.shape[1]}x{frame.shape[0]}",

@@ -17,6 +17,7 @@ import av
 from av.container import InputContainer
 
 from mive.errors import MediaError
+from mive.media.reading import reads
 
 FORMATS: Final = (
     # Pictures, sound and more in one file.
@@ -35,6 +36,7 @@ such references only when told to."""
 _HEAD: Final = 512
 
 
+@reads
 def open_container(path: Path) -> InputContainer:
     """Open a media file to read it, and nothing but it.
 
@@ -51,6 +53,7 @@ def open_container(path: Path) -> InputContainer:
         os.close(descriptor)
 
 
+@reads
 def open_plain(path: Path) -> int:
     """A descriptor of a plain file, to be closed by the caller; pipes and devices are not waited for.
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo, Pixels
 from mive.media.mattes import Mattes
+from mive.media.reading import each_read
 
 if TYPE_CHECKING:
     from _hashlib import HASH as Hash
 
     from mive.request import FrameRange
+
+
+_PIECE: Final = 1 << 20
 
 
 def content_hash(clip: Clip, frames: FrameRange | None = None) -> str:
@@ -51,5 +56,8 @@ def matte_hashes(mattes: Mattes) -> dict[str, str]:
 
 
 def _file_hash(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        for piece in each_read(path, iter(partial(file.read, _PIECE), b"")):
+            digest.update(piece)
+    return digest.hexdigest()

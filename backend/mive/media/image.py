@@ -16,6 +16,7 @@ from mive.media import timecode
 from mive.media.containers import open_plain, read_head
 from mive.media.info import Pixels
 from mive.media.orientation import Orientation, from_exif
+from mive.media.reading import reads
 
 _BEGINNINGS = {
     "png": (b"\x89PNG",),
@@ -89,6 +90,7 @@ class Image:
         return self.channels.index(name) if name in self.channels else None
 
 
+@reads
 def probe_image(path: Path) -> ImageHead:
     """Read an image's header.
 
@@ -118,6 +120,7 @@ def probe_image(path: Path) -> ImageHead:
     )
 
 
+@reads
 def read_image(path: Path) -> Image:
     """Read all channels of an image, within its display window, alpha not multiplied in.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -15,10 +15,11 @@ from mive.errors import MatteError, MediaError
 from mive.media import colour
 from mive.media.containers import open_container
 from mive.media.image import Image, read_image
-from mive.media.info import Coverage, Pixels
+from mive.media.info import ClipInfo, Coverage, Pixels
 from mive.media.opening import open_clip
 from mive.media.paste import to_float
 from mive.media.raw import RawClip
+from mive.media.reading import reading
 from mive.media.sequence import SequenceClip
 from mive.media.video import VideoClip
 
@@ -29,16 +30,21 @@ _PALETTE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
 
 
+Opened = Callable[[ClipInfo, str], None]
+"""Told what a matte is and its field, before a frame of it is read; raises where it is not to be."""
+
+
 class MatteTrack(ABC):
     """A matte over time: ``count`` frames, each read by its own number."""
 
-    def __init__(self, path: Path, field: str) -> None:
+    def __init__(self, path: Path, field: str, opened: Opened = lambda info, field: None) -> None:
         self.path = path
         self.field = field
         try:
             self._clip = open_clip(path)
         except MediaError as error:
             raise as_matte_error(error, field) from error
+        opened(self._clip.info, field)
         self.count = self._clip.info.frames
         self.files = self._clip.info.files
         self._reformatter = VideoReformatter()
@@ -51,18 +57,22 @@ class MatteTrack(ABC):
         Raises:
             MatteError: the frame cannot be decoded or is no matte of this kind.
         """
-        clip = self._clip
         try:
-            if isinstance(clip, SequenceClip):
-                return self._from_file(clip.info.files[number])
-            if isinstance(clip, RawClip):
-                return self._from_raw(clip.stored(number))
-            assert isinstance(clip, VideoClip)
-            return clip.orientation.apply(self._from_video(self._stored(clip, number)))
+            with reading(self.path):
+                return self._read(number)
         except MatteError:
             raise
         except MediaError as error:
             raise as_matte_error(error, self.field) from error
+
+    def _read(self, number: int) -> Pixels:
+        clip = self._clip
+        if isinstance(clip, SequenceClip):
+            return self._from_file(clip.info.files[number])
+        if isinstance(clip, RawClip):
+            return self._from_raw(clip.stored(number))
+        assert isinstance(clip, VideoClip)
+        return clip.orientation.apply(self._from_video(self._stored(clip, number)))
 
     def _stored(self, clip: VideoClip, number: int) -> av.VideoFrame:
         if self._video is None or number != self._next:
@@ -146,8 +156,8 @@ class IdTrack(MatteTrack):
 class CoverageTrack(MatteTrack):
     """The matte of one instance: alpha where the file has alpha that is ever used, else luma."""
 
-    def __init__(self, path: Path, field: str) -> None:
-        super().__init__(path, field)
+    def __init__(self, path: Path, field: str, opened: Opened = lambda info, field: None) -> None:
+        super().__init__(path, field, opened)
         self._use_alpha = False
         for number in range(self.count):
             alpha = self._alpha(number)

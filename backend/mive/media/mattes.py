@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import cv2
 import numpy as np
@@ -16,6 +17,16 @@ from mive.settings import MATTE_FIT, MatteFit
 
 if TYPE_CHECKING:
     from mive.request import FrameRange, Instance
+
+
+_COVERAGE_BYTES: Final = 8
+"""Of a pixel of the clip and an instance, while one frame is looked at."""
+
+_KEPT_BYTES: Final = 4
+"""Of a pixel of the clip, for a still that serves all frames."""
+
+_READING_BYTES: Final = 24
+"""Of a pixel of a matte's file, while it becomes coverage or ids."""
 
 
 class Mattes:
@@ -53,13 +64,57 @@ class Mattes:
         """
         if not self.frames.first <= index <= self.frames.last:
             raise IndexError(f"frame {index} is outside {self.frames.first}-{self.frames.last}")
-        coverage = np.stack([layer(index) for layer in self._layers])
+        coverage = self._stacked(index)
         free = np.ones(coverage.shape[1:], dtype=np.float32)
         for layer in coverage[::-1]:
             left = free * (1 - layer)
             layer *= free
             free = left
         return coverage
+
+    def _stacked(self, index: int) -> Coverage:
+        """One layer after the other, so that they are not all there twice."""
+        first = self._layers[0](index)
+        coverage = np.empty((len(self._layers), *first.shape), np.float32)
+        coverage[0] = first
+        for place, layer in enumerate(self._layers[1:], 1):
+            coverage[place] = layer(index)
+        return coverage
+
+
+class _Memory:
+    """What the mattes of one frame take, known before they are read.
+
+    Args:
+        most: bytes; 0 is no limit.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._taken = 0
+
+    def take(self, size: int, what: str, field: str) -> None:
+        """Count bytes that are held while the edit runs.
+
+        Raises:
+            MatteError: they are too many.
+        """
+        self._taken += size
+        self.check(self._taken, what, field)
+
+    def check(self, size: int, what: str, field: str) -> None:
+        """Look whether so many bytes may be held for a moment.
+
+        Raises:
+            MatteError: they may not.
+        """
+        if self.most and size > self.most:
+            raise MatteError(
+                f"{what} take {size / 1e9:.1f} GB of memory",
+                expected=f"at most {self.most / 1e9:.1f} GB",
+                fix="Edit fewer instances at once, or smaller frames, or ask who runs the server for more",
+                field=field,
+            )
 
 
 def open_mattes(
@@ -68,6 +123,7 @@ def open_mattes(
     info: ClipInfo,
     frames: FrameRange,
     fit: MatteFit = MATTE_FIT,
+    most_bytes: int = 0,
 ) -> Mattes:
     """Open the mattes of an edit and check that they fit the clip.
 
@@ -78,22 +134,27 @@ def open_mattes(
     Args:
         request_mattes: ID matte for all instances without a matte of their own.
         instances: in order; a later one lies on top of an earlier one.
+        most_bytes: of memory that the mattes of a frame may take; 0 is no limit.
 
     Raises:
-        MatteError: a matte is missing, does not fit, or never shows its instance in ``frames``.
+        MatteError: a matte is missing, does not fit, never shows its instance in ``frames``, or they are too large.
     """
+    pixels, memory = info.width * info.height, _Memory(most_bytes)
+    memory.take(_COVERAGE_BYTES * pixels * len(instances), f"the mattes of {len(instances)} instances", "instances")
+    opened = partial(_check_reading, memory)
     shared: _Fitted | None = None
     layers: list[Callable[[int], Coverage]] = []
     files: list[Path] = []
     if request_mattes is not None and any(instance.matte is None for instance in instances):
-        shared = _Fitted(IdTrack(Path(request_mattes), "mattes"), info, frames, fit, smooth=False)
+        shared = _Fitted(IdTrack(Path(request_mattes), "mattes", opened), info, frames, fit, smooth=False)
         files += shared.track.files
         wanted = [instance.id for instance in instances if instance.matte is None]
         _require_ids(shared, wanted, frames)
     for place, instance in enumerate(instances):
         field = f"instances[{place}].matte"
         if instance.matte is not None:
-            track = CoverageTrack(Path(instance.matte), field)
+            track = CoverageTrack(Path(instance.matte), field, opened)
+            memory.take(_KEPT_BYTES * pixels * (track.count == 1), "the mattes", field)
             own = _Fitted(track, info, frames, fit, smooth=True)
             _require_cover(own, instance.id, frames)
             files += track.files
@@ -135,15 +196,20 @@ class _Fitted:
         self.track = track
         self._size = (info.width, info.height)
         self._fit = fit
+        self._shared = not smooth
         self._interpolation = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST_EXACT
         self._number = _alignment(track, info, frames, fit)
         self._last: tuple[int, Pixels] | None = None
 
     def read(self, index: int) -> Pixels:
         number = self._number(index)
-        if self._last is None or self._last[0] != number:
-            self._last = number, self._resized(self.track.read(number))
-        return self._last[1]
+        if self._last is not None and self._last[0] == number:
+            return self._last[1]
+        matte = self._resized(self.track.read(number))
+        # One ID matte serves all its instances, and a still serves all frames; of the others each is read for itself.
+        if self._shared or self.track.count == 1:
+            self._last = number, matte
+        return matte
 
     def _resized(self, matte: Pixels) -> Pixels:
         size = (matte.shape[1], matte.shape[0])
@@ -157,6 +223,10 @@ class _Fitted:
                 field=self.track.field,
             )
         return np.asarray(cv2.resize(matte, self._size, interpolation=self._interpolation))
+
+
+def _check_reading(memory: _Memory, info: ClipInfo, field: str) -> None:
+    memory.check(_READING_BYTES * info.width * info.height, f"the pixels of the matte {info.path}", field)
 
 
 def _alignment(track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: MatteFit) -> Callable[[int], int]:

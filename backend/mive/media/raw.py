@@ -1,6 +1,7 @@
 """Clips and mattes as raw frames: a folder with ``raw.json`` and one ``.npy`` file for each frame.
 
 Frames are kept sample by sample as they are in memory: uint8, uint16 or float32, ``[H, W, 3]`` or (a matte) ``[H, W]``.
+Mattes are also kept as runs of equal pixels: those of all frames in one file, and where each frame ends in another.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from mive.base.samples import IN_MEMORY, Depth
@@ -21,10 +23,17 @@ from mive.base.validation import Model
 from mive.errors import MediaError, RequestError
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo, ColourTags, Pixels
+from mive.media.reading import reading
 from mive.settings import Count
 
 HEADER: Final = "raw.json"
 """Written last: a folder without it is no raw clip."""
+
+_RUNS: Final = "runs.u32"
+"""How long each run is, and its value: pairs of uint32, of all frames one after the other."""
+
+_ENDS: Final = "ends.npy"
+"""How many of them end with each frame: int64, ``[frames]``, rising."""
 
 _Ratio = tuple[Count, Count]
 
@@ -44,6 +53,7 @@ class _Header(Model):
     depth: Depth = Field(description="the type of a sample")
     bits: Count = Field(description="the bits of a sample in the source")
     frames: Count = Field(description="the number of frames")
+    runs: bool = Field(default=False, description="whether the frames are kept as runs of equal pixels")
     rate: _Ratio = Field(description="the frames a second, as a fraction")
     pixel_aspect: _Ratio = Field(description="the width of a pixel by its height, as a fraction")
     timecode: str | None = Field(default=None, description="the timecode of the first frame")
@@ -63,9 +73,12 @@ class RawClip(Clip):
         except (OSError, RequestError) as error:
             raise _damaged(path, error.what if isinstance(error, RequestError) else str(error.strerror)) from error
         files = tuple(sorted(path.glob("*.npy")))
-        if [file.name for file in files] != [_name(number) for number in range(len(files))]:
+        self._runs = _Runs(path, header) if header.runs else None
+        if self._runs is not None:
+            files = (path / _RUNS, path / _ENDS)
+        elif [file.name for file in files] != [_name(number) for number in range(len(files))]:
             raise _damaged(path, "there are frames that do not belong to it")
-        if len(files) != header.frames:
+        if self._runs is None and len(files) != header.frames:
             raise _damaged(path, f"it holds {len(files)} of {header.frames} frames")
         self._shape = (header.height, header.width, 3)[: 2 if header.channels == 1 else 3]
         self.info = ClipInfo(
@@ -89,9 +102,12 @@ class RawClip(Clip):
             MediaError: its file is missing or damaged.
         """
         dtype = IN_MEMORY[self.info.depth].dtype
+        if self._runs is not None:
+            return self._runs.frame(number, self._shape, dtype)
         size = math.prod(self._shape) * dtype.itemsize
         try:
-            with self.info.files[number].open("rb") as file:
+            path = self.info.files[number]
+            with reading(path), path.open("rb") as file:
                 # The header and the file's length are compared before memory of any size is asked for.
                 if np.lib.format.read_magic(file) == (1, 0):
                     declared = np.lib.format.read_array_header_1_0(file)
@@ -108,6 +124,27 @@ class RawClip(Clip):
         for number in range(first, last + 1):
             frame = self.stored(number)
             yield frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, axis=2)
+
+
+class _Runs:
+    """The frames of a folder that `write_runs` filled."""
+
+    def __init__(self, path: Path, header: _Header) -> None:
+        self._path = path
+        try:
+            self._ends = np.load(path / _ENDS, allow_pickle=False)
+            self._runs = np.memmap(path / _RUNS, np.uint32, "r").reshape(-1, 2)
+        except (OSError, ValueError) as error:
+            raise _damaged(path, "its runs cannot be read") from error
+        if self._ends.shape != (header.frames,) or header.channels != 1:
+            raise _damaged(path, "its runs are not those of its frames")
+
+    def frame(self, number: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Pixels:
+        start, end = (0 if number == 0 else int(self._ends[number - 1])), int(self._ends[number])
+        runs = np.array(self._runs[start:end], np.int64)
+        if not len(runs) or runs[:, 0].sum() != math.prod(shape):
+            raise _damaged(self._path, f"frame {number} is not of the size that the others have")
+        return np.repeat(runs[:, 1].astype(dtype), runs[:, 0]).reshape(shape)
 
 
 def is_raw(path: Path) -> bool:
@@ -139,13 +176,42 @@ def write_raw(folder: Path, info: ClipInfo, frames: Iterable[Pixels]) -> None:
         count += 1
     if not count:
         raise ValueError("there are no frames")
+    _write_header(folder, info, count, 3 if len(shape) == 3 else 1)
+
+
+def write_runs(folder: Path, info: ClipInfo, frames: Iterable[NDArray[np.uint32]]) -> None:
+    """Write mattes as runs, those of one frame in memory at a time, and then the header.
+
+    Args:
+        folder, info: as for `write_raw`.
+        frames: 1 or more, each of runs ``[N, 2]`` (length and value) that make up a frame.
+
+    Raises:
+        ValueError: there are no frames.
+        OSError: the disk is full, or may not be written.
+    """
+    ends: list[int] = []
+    with (folder / _RUNS).open("wb") as file:
+        for runs in frames:
+            file.write(np.ascontiguousarray(runs, np.uint32).data)
+            ends.append(len(runs) + (ends[-1] if ends else 0))
+    if not ends:
+        raise ValueError("there are no frames")
+    with (folder / _ENDS).open("wb") as file:
+        for piece in npy_parts(np.array(ends, np.int64)):
+            file.write(piece)
+    _write_header(folder, info, len(ends), 1, runs=True)
+
+
+def _write_header(folder: Path, info: ClipInfo, frames: int, channels: Literal[1, 3], *, runs: bool = False) -> None:
     header = _Header(
         width=info.width,
         height=info.height,
-        channels=3 if len(shape) == 3 else 1,
+        channels=channels,
         depth=info.depth,
         bits=info.bits,
-        frames=count,
+        frames=frames,
+        runs=runs,
         rate=info.rate.as_integer_ratio(),
         pixel_aspect=info.pixel_aspect.as_integer_ratio(),
         timecode=info.timecode,

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from mive.errors import MediaError
 from mive.media.containers import open_container
+from mive.media.reading import each_read
 
 _HEAD = 48
 
@@ -54,7 +55,7 @@ def open_video(path: Path) -> tuple[InputContainer, VideoStream]:
 
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Every frame that decodes; packets that are damaged are passed over, as players do."""
-    for packet in container.demux(stream):
+    for packet in each_read(container.name, container.demux(stream)):
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:
@@ -100,7 +101,7 @@ def _index_packets(path: Path) -> VideoIndex | None:
     times: list[int] = []
     keys: list[int] = []
     with container:
-        for packet in container.demux(stream):
+        for packet in each_read(path, container.demux(stream)):
             if packet.size == 0 or packet.is_discard:
                 continue
             if packet.pts is None or packet.is_corrupt:

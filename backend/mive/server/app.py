@@ -9,7 +9,6 @@ import logging
 import os
 import platform
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -19,26 +18,31 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from mive import __version__
-from mive.errors import MiveError, RequestError
+from mive.errors import RequestError
 from mive.manifest import package_versions
 from mive.plans import PLAN_NAMES
 from mive.server.auth import AuthInterceptor
 from mive.server.call_metrics import MetricsInterceptor
 from mive.server.config import MESSAGE_BYTES, ServerConfig, check_safe, limits_message
 from mive.server.files import make_folder
+from mive.server.house import House
+from mive.server.http import HALF_OPEN_SECONDS, serve_metrics
 from mive.server.inputs import Inputs
-from mive.server.metrics import Metrics, serve_metrics
+from mive.server.loops import going_on
+from mive.server.memory import keep_buffers
+from mive.server.metrics import Metrics
 from mive.server.options import Folders, WorkerOptions
 from mive.server.raw_inputs import InputLimits
 from mive.server.regions import Regions
 from mive.server.results import Results
 from mive.server.roots import Roots
+from mive.server.rpc.board import Board
 from mive.server.rpc.frames import FrameCalls
-from mive.server.rpc.jobs import JobCalls, JobRules
+from mive.server.rpc.jobs import VANISHED, JobCalls, JobRules
 from mive.server.rpc.pulse import Pulse
 from mive.server.rpc.readiness import SERVICE, Readiness
 from mive.server.rpc.refusals import Refusals
-from mive.server.rpc.service import VANISHED, MiveService
+from mive.server.rpc.service import MiveService
 from mive.server.rpc.transfers import TransferCalls
 from mive.server.rpc.watching import Watching
 from mive.server.store import JobStore
@@ -46,11 +50,16 @@ from mive.server.supervisor import Supervisor, Workers
 from mive.server.tls import server_credentials
 from mive.server.tokens import Tokens
 from mive.server.uploads import Uploads
+from mive.server.work import Pools, Turns
 from mive.v1 import mive_pb2, mive_pb2_grpc
 from mive.wire.errors import error_to_detail
 from mive.wire.formats import FrameLimits
 
 REGIONS_PER_OWNER: Final = 16
+STAGINGS: Final = 2
+WAITING_STAGINGS: Final = 32
+"""Of one token at once: requests whose frames are written, and those that wait for that."""
+
 KEEPING_SECONDS: Final = 60.0
 """How often what nobody needs any longer is removed."""
 
@@ -67,6 +76,8 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
+    # A connection on which nobody begins to speak, or to encrypt, is no client.
+    ("grpc.server_handshake_timeout_ms", int(HALF_OPEN_SECONDS * 1000)),
 )
 
 log = logging.getLogger(__name__)
@@ -86,6 +97,7 @@ class Parts:
     config: ServerConfig
     folders: Folders
     store: JobStore
+    house: House
     results: Results
     regions: Regions
     inputs: Inputs
@@ -104,7 +116,8 @@ class Parts:
             MiveError: the data folder or the configuration cannot be used.
         """
         limits, folders = config.limits, Folders(data=config.data)
-        store = JobStore(folders.jobs, limits.queue_jobs, limits.token_jobs or None)
+        store = JobStore(folders.jobs, limits.queue_jobs, limits.token_jobs or None, check=True)
+        house = House(store.database)
         workers = make_workers(store, worker_options(config))
         results = Results(folders.results, limits.results_bytes)
         regions = Regions(
@@ -117,25 +130,27 @@ class Parts:
             upload_bytes=limits.upload_bytes,
             owner_bytes=limits.token_upload_bytes,
             keep_seconds=config.keep.uploads_seconds,
+            clock=house.now,
         )
         input_limits = InputLimits(
             FrameLimits(limits.frame_side, limits.frame_bytes), limits.job_frames, limits.token_upload_bytes
         )
-        inputs = Inputs(folders.inputs, uploads, regions, roots=config.path_roots, limits=input_limits)
+        inputs = Inputs(folders.inputs, uploads, regions, roots=config.path_roots, limits=input_limits, clock=house.now)
         checks = health.aio.HealthServicer()
         readiness, pulse = Readiness(workers, checks), Pulse(store.database)
+        board = Board(store, pulse)
         roots = Roots(config.path_roots, closed=config.data)
         rules = JobRules(config.bundle, roots, limits.job_instances, limits.job_frames)
-        metrics = Metrics(store, workers, folders)
+        metrics, pools = Metrics(store, workers, folders), Pools()
         service = MiveService(
             info=lambda: server_info(config, readiness, store),
-            jobs=JobCalls(store, results, inputs, rules, readiness.check),
-            watching=Watching(store, pulse, inputs.redact),
-            frames=FrameCalls(store, results, regions, pulse),
-            transfers=TransferCalls(uploads, regions, metrics.upload_bytes.inc),
+            jobs=JobCalls(store, results, inputs, rules, readiness.check, pools, Turns(STAGINGS, WAITING_STAGINGS)),
+            watching=Watching(store, board, inputs.redact),
+            frames=FrameCalls(store, results, regions, pulse, pools.transfers),
+            transfers=TransferCalls(uploads, regions, pools, metrics.upload_bytes.inc),
         )
         return cls(
-            config, folders, store, results, regions, inputs, workers, metrics, readiness, checks, pulse, service
+            config, folders, store, house, results, regions, inputs, workers, metrics, readiness, checks, pulse, service
         )
 
 
@@ -144,7 +159,7 @@ async def serve(
     listening: Callable[[str], None] = lambda address: None,
     make_workers: MakeWorkers = worker_processes,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain.
+    """Serve until SIGTERM, SIGINT or SIGHUP (the terminal went), then drain.
 
     Args:
         listening: told the address once calls are answered; models load meanwhile.
@@ -154,6 +169,7 @@ async def serve(
         MiveError: the server cannot start.
     """
     check_safe(config)
+    keep_buffers()
     make_folder(config.data, "the data folder")
     with _alone(config):
         parts = Parts.of(config, make_workers)
@@ -167,6 +183,7 @@ async def serve(
                 await parts.readiness.drain()
                 await asyncio.to_thread(parts.workers.drain, config.drain_seconds)
         finally:
+            parts.service.jobs.pools.close()
             parts.regions.close_all()
             parts.store.close()
     log.info("ended")
@@ -193,7 +210,12 @@ async def _running(parts: Parts) -> AsyncIterator[str]:
         if config.metrics_address is not None:
             scraped = serve_metrics(config.metrics_address, parts.metrics.registry)
         await asyncio.to_thread(parts.workers.start)
-        for job in (parts.readiness.run(), parts.pulse.run(), _keep_house(parts)):
+        for job in (
+            parts.readiness.run(parts.pulse),
+            parts.pulse.run(),
+            parts.service.watching.board.run(),
+            _keep_house(parts),
+        ):
             tasks.append(asyncio.create_task(job))
         yield address
     finally:
@@ -228,28 +250,29 @@ def _add_port(server: grpc.aio.Server, target: str, credentials: grpc.ServerCred
 
 async def _stopped() -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
 
 
 async def _keep_house(parts: Parts) -> None:
     while True:
-        try:
+        with going_on("what is no longer needed could not be removed"):
             await asyncio.to_thread(keep_house, parts)
-        except (MiveError, OSError) as error:
-            log.error("what is no longer needed could not be removed: %s", error)
         await asyncio.sleep(KEEPING_SECONDS)
 
 
 def keep_house(parts: Parts) -> None:
     """Remove uploads, inputs, jobs and results that nobody needs any longer."""
-    keep = parts.config.keep
-    parts.service.transfers.uploads.sweep()
-    needed = [path for request in parts.store.unfinished() for path in request.sources().values()]
-    parts.inputs.sweep(needed, keep.uploads_seconds)
-    for job in parts.store.forget(time.time() - keep.jobs_days * 86400):
-        parts.results.remove(job)
+    keep, now = parts.config.keep, parts.house.advance()
+    with going_on("old uploads could not be removed"):
+        parts.service.transfers.uploads.sweep()
+    with going_on("old inputs could not be removed"):
+        needed = [path for request in parts.store.unfinished() for path in request.sources().values()]
+        parts.inputs.sweep(needed, keep.uploads_seconds)
+    for job in parts.store.forget(now, keep.jobs_days * 86400):
+        with going_on("a job's frames could not be removed"):
+            parts.results.remove(job)
     parts.results.prune()
 
 
@@ -269,6 +292,8 @@ def worker_options(config: ServerConfig) -> list[WorkerOptions]:
             log=config.log,
             most_frames=config.limits.job_frames,
             longest_side=config.limits.frame_side,
+            matte_bytes=config.limits.matte_bytes,
+            read_seconds=config.limits.read_seconds,
         )
         for number, device in enumerate(config.devices)
     ]

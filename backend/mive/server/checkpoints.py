@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from mive.server.files import make_folder
 _MAGIC = b"MIVECKP2"
 _LENGTH = struct.Struct("<Q")
 _KEPT = 2
+_UNREADABLE = (ValueError, TypeError, LookupError, struct.error, safetensors.SafetensorError)
+"""What reading a damaged checkpoint, or another version's, may raise."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Checkpoints:
     def load(self) -> Stored | None:
         """The newest checkpoint that is whole and of this edit, its latents in main memory."""
         for path in reversed(self._files()):
-            with contextlib.suppress(OSError, ValueError, KeyError, safetensors.SafetensorError):
+            with contextlib.suppress(OSError, *_UNREADABLE):
                 return _decode(path.read_bytes(), self.identity)
         return None
 
@@ -82,7 +85,7 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         """Oldest first."""
-        return sorted(path for path in self.folder.glob("*.ckpt") if path.stem.isdigit())
+        return sorted(path for path in self.folder.glob("*.ckpt") if re.fullmatch("[0-9]{8,10}", path.stem))
 
 
 def _encode(checkpoint: Checkpoint, frames: int, identity: str) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from mive.errors import RequestError
 from mive.request import USUAL_BUNDLE
 from mive.server.address import Address
 from mive.server.logs import LogOptions
-from mive.server.options import INVERSIONS_LIMIT, LONGEST_SIDE, MOST_FRAMES
+from mive.server.options import INVERSIONS_LIMIT, LONGEST_SIDE, MATTE_BYTES, MOST_FRAMES, READ_SECONDS
 from mive.server.results import DEFAULT_LIMIT as RESULTS_LIMIT
 from mive.settings import USUAL_ENGINE, EngineName
 from mive.v1 import mive_pb2
@@ -137,6 +137,12 @@ class LimitOptions(Model):
     frame_side: WholeNumber = Field(default=LONGEST_SIDE, ge=8, description="the pixels of a frame's longer side")
     job_frames: WholeNumber = Field(default=MOST_FRAMES, ge=1, description="the number of frames of one job")
     job_instances: WholeNumber = Field(default=256, ge=1, description="the number of instances of one job")
+    matte_bytes: Size = Field(
+        default=ByteSize(MATTE_BYTES), description="the memory of all mattes of one frame, known before a job starts"
+    )
+    read_seconds: Seconds = Field(
+        default=READ_SECONDS, gt=0, description="the time that a file may keep a job waiting for one frame"
+    )
     region_bytes: Size = Field(default=ByteSize(4 * _GIB), description="the size of one shared-memory region")
     results_bytes: Size = Field(
         default=ByteSize(RESULTS_LIMIT), description="the size of finished jobs' frames; the longest unused go first"
@@ -149,8 +155,12 @@ class LimitOptions(Model):
 class KeepOptions(Model):
     """How long things are kept."""
 
-    uploads_seconds: Seconds = Field(default=86400.0, ge=0, description="the time that an upload outlives its last use")
-    jobs_days: Seconds = Field(default=30.0, ge=0, description="the time that a finished job can be listed")
+    uploads_seconds: Seconds = Field(
+        default=86400.0, ge=0, description="the time, while the server runs, that an upload outlives its last use"
+    )
+    jobs_days: Seconds = Field(
+        default=30.0, ge=0, description="the time, while the server runs, that a finished job can be listed"
+    )
 
 
 def _state_folder() -> Path:

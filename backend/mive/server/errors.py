@@ -8,7 +8,7 @@
     │   ├── NotReady      the server loads its model, or is about to end
     │   └── UploadBusy    another stream sends the same upload
     ├── JobNotFound       no such job, or it is not this owner's
-    ├── KeyReused         an idempotency key came with another request
+    ├── KeyReused         an idempotency key came with something else
     ├── DeadlinePassed    the job's deadline passed while it waited
     ├── ResultsGone       the frames were removed to make room
     ├── UploadNotFound    no such upload, or it is not this owner's
@@ -21,6 +21,8 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from mive.errors import MiveError
 
@@ -57,13 +59,19 @@ class JobNotFound(MiveError):
 
 
 class KeyReused(MiveError):
-    """An idempotency key was used before, for another request."""
+    """An idempotency key was used before, for something else.
 
-    def __init__(self) -> None:
+    Args:
+        differing: the fields that are not as they were, such as "priority".
+    """
+
+    def __init__(self, differing: Sequence[str]) -> None:
+        names = ", ".join(differing)
         super().__init__(
-            "this idempotency key belongs to another request",
+            f"this idempotency key belongs to a job that differs in {names}",
             expected="a new key for every new request",
-            fix="Use a fresh key, or submit the earlier request unchanged",
+            fix="Use a fresh key, or submit again just what was submitted before",
+            field="idempotency_key",
         )
 
 

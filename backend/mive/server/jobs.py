@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
-from mive.base.jobs import FINISHED, PRIORITIES, USUAL_PRIORITY, JobState, Priority
+from mive.base.jobs import FINISHED, USUAL_PRIORITY, JobState, Priority
 from mive.request import EditRequest, FrameRange
 from mive.server.errors import StoreError
-from mive.v1 import job_pb2
+from mive.server.rows import Columns
+from mive.v1 import job_pb2, media_pb2
+from mive.wire.progress import STAGES
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,41 @@ class Submission:
         request: what to do.
         priority: interactive jobs come before all batch jobs.
         key: idempotency key; the same key of the same owner names the same job.
-        deadline: when it must have started, in seconds since the epoch.
+        patience: seconds within which it must have started.
         handles: frames besides the request's.
         preview_every: steps between two previews; 0 means none.
         watched: it is cancelled when the stream that submitted it ends.
+        labels: what it is called and belongs to, for lists.
+        retry_of: the job that it repeats.
     """
 
     owner: str
     request: EditRequest
     priority: Priority = USUAL_PRIORITY
     key: str | None = None
-    deadline: float | None = None
+    patience: float | None = None
     handles: Handles = Handles()
     preview_every: int = 0
     watched: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a job is that runs.
+
+    Attributes:
+        stage: as `mive.base.progress.Progress` has it.
+        share: of the whole job, 0..1.
+        eta: seconds that were left at ``told``; None while nobody knows.
+        told: when, on the steady clock.
+    """
+
+    stage: str
+    share: float
+    eta: float | None
+    told: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +76,8 @@ class Job:
     """A job as it stands. Times are seconds since the epoch.
 
     Attributes:
+        request: what to do; None where another version of MIVE wrote what this one cannot read.
+        deadline: when it must have started, for people; ``patience`` is what was asked for, in seconds.
         started: when it first started; deadlines only count before that.
         ended: when it was done, failed or cancelled.
         attempts: how often it was started.
@@ -63,13 +89,17 @@ class Job:
         last_event: sequence number of its latest event.
         error: `MiveError.to_dict` of why it failed.
         manifest: JSON of its manifest, once done.
+        retry_of: the job that it repeats.
+        reached: how far it is, while it runs.
+        fault: what of it cannot be read; such a job is never edited.
     """
 
     id: str
     owner: str
-    request: EditRequest
+    request: EditRequest | None
     priority: Priority
     state: JobState
+    patience: float | None
     deadline: float | None
     created: float
     updated: float
@@ -86,6 +116,9 @@ class Job:
     last_event: int
     error: dict[str, str | None] | None
     manifest: str | None
+    retry_of: str | None = None
+    reached: Reached | None = None
+    fault: str = ""
 
     @property
     def finished(self) -> bool:
@@ -94,29 +127,59 @@ class Job:
 
 
 def read_job(row: sqlite3.Row) -> Job:
-    """A row of the table ``jobs``."""
+    """A row of the table ``jobs``, as far as this version can read it; see `Job.fault`."""
+    columns = Columns(row)
+    first, last = columns.number("first"), columns.number("last")
     return Job(
-        id=row["id"],
-        owner=row["owner"],
-        request=EditRequest.from_json(row["request"]),
-        priority=PRIORITIES[row["priority"]],
-        state=row["state"],
-        deadline=row["deadline"],
-        created=row["created"],
-        updated=row["updated"],
-        started=row["started"],
-        ended=row["ended"],
-        attempts=row["attempts"],
+        id=columns.text("id") or "",
+        owner=columns.text("owner") or "",
+        request=columns.request("request"),
+        priority=columns.priority("priority"),
+        state=columns.state("state"),
+        patience=columns.seconds("patience"),
+        deadline=columns.seconds("deadline"),
+        created=columns.seconds("created") or 0.0,
+        updated=columns.seconds("updated") or 0.0,
+        started=columns.seconds("started"),
+        ended=columns.seconds("ended"),
+        attempts=columns.number("attempts") or 0,
         cancelling=row["cancelling"] is not None,
-        window=row["window"],
-        handles=Handles(row["before"], row["after"]),
-        preview_every=row["preview_every"],
+        window=columns.number("window"),
+        handles=Handles(columns.number("before") or 0, columns.number("after") or 0),
+        preview_every=columns.number("preview_every") or 0,
         watched=bool(row["watched"]),
-        clip=row["clip"],
-        frames=None if row["first"] is None else FrameRange(row["first"], row["last"]),
-        last_event=row["last_event"],
-        error=None if row["error"] is None else json.loads(row["error"]),
-        manifest=row["manifest"],
+        clip=columns.data("clip"),
+        frames=None if first is None or last is None else columns.frames(first, last),
+        last_event=columns.number("last_event") or 0,
+        error=columns.error("error"),
+        manifest=columns.text("manifest"),
+        retry_of=columns.text("retry_of"),
+        reached=_reached(columns) if row["state"] == "running" else None,
+        fault=", ".join(columns.faults),
+    )
+
+
+def _reached(columns: Columns) -> Reached | None:
+    stage, told = columns.text("stage"), columns.seconds("told")
+    if stage not in STAGES or told is None:
+        return None
+    return Reached(stage, min(columns.seconds("share") or 0.0, 1.0), columns.seconds("eta"), told)
+
+
+def read_clip(job: Job) -> media_pb2.ClipInfo | None:
+    """The job's clip, once it was opened; None also where another version of MIVE wrote it."""
+    if job.clip is not None:
+        with contextlib.suppress(DecodeError):
+            return media_pb2.ClipInfo.FromString(job.clip)
+    return None
+
+
+def unreadable(fault: str) -> StoreError:
+    """Why a job fails that another version of MIVE stored."""
+    return StoreError(
+        f"this job was stored by another version of MIVE, and this one cannot read its {fault}",
+        expected="jobs of this version, or of one before it",
+        fix="Submit it again",
     )
 
 

@@ -13,19 +13,15 @@ import threading
 import time
 from collections import Counter as Count
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from mive.base.jobs import FINISHED, STATES
-from mive.errors import RequestError
-from mive.server.address import Address
 from mive.server.errors import StoreError
 from mive.server.jobs import read_message
 from mive.server.leases import WorkerState
@@ -35,9 +31,6 @@ from mive.server.supervisor import Workers
 
 SIZE_SECONDS: Final = 60.0
 """How old the sizes of folders may be: measuring them reads every file's entry."""
-
-_LATE_SECONDS: Final = 60.0
-"""A job shows in the store later than the time at which it ended, by as long as its transaction takes."""
 
 _STAGE_BUCKETS: Final = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 _CALL_BUCKETS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 1000)
@@ -79,8 +72,7 @@ class _Jobs(Collector):
 
     def __init__(self, store: JobStore) -> None:
         self._database = store.database
-        self._since = store.database.now()
-        self._counted: dict[str, float] = {}
+        self._counted = self._last()
         self._lock = threading.Lock()
         self._ended = Counter(
             "mive_jobs_ended", "Jobs that ended as done, failed or cancelled", ["outcome"], registry=None
@@ -103,27 +95,28 @@ class _Jobs(Collector):
         for metric in (self._ended, self._frames, self._seconds):
             yield from metric.collect()
 
+    def _last(self) -> int:
+        return int(self._database.read("SELECT coalesce(max(ending), 0) FROM jobs")[0][0])
+
     def _new(self) -> list[sqlite3.Row]:
-        horizon = max(self._since, self._database.now() - _LATE_SECONDS)
         rows = self._database.read(
-            "SELECT id, state, ended, manifest, message FROM jobs "
-            "LEFT JOIN events ON events.job = jobs.id AND events.sequence = jobs.last_event WHERE ended >= ?",
-            self._since,
+            "SELECT ending, state, manifest, message FROM jobs "
+            "LEFT JOIN events ON events.job = jobs.id AND events.sequence = jobs.last_event WHERE ending > ?",
+            self._counted,
         )
-        new = [row for row in rows if row["id"] not in self._counted]
-        self._counted |= {row["id"]: row["ended"] for row in new}
-        self._counted = {job: ended for job, ended in self._counted.items() if ended >= horizon}
-        self._since = horizon
-        return new
+        self._counted = max([self._counted, *(row["ending"] for row in rows)])
+        return rows
 
     def _count(self, row: sqlite3.Row) -> None:
         self._ended.labels(row["state"]).inc()
         if row["state"] != "done" or row["manifest"] is None or _was_cached(row["message"]):
             return
-        manifest = json.loads(row["manifest"])
-        self._frames.inc(manifest["frames"]["last"] - manifest["frames"]["first"] + 1)
-        for stage, seconds in manifest["seconds"].items():
-            self._seconds.labels(stage).observe(seconds)
+        # Another version's manifest counts as a job that ended, and no more.
+        with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
+            manifest = json.loads(row["manifest"])
+            self._frames.inc(manifest["frames"]["last"] - manifest["frames"]["first"] + 1)
+            for stage, seconds in manifest["seconds"].items():
+                self._seconds.labels(stage).observe(seconds)
 
 
 def _was_cached(message: object) -> bool:
@@ -177,39 +170,3 @@ def folder_bytes(folder: Path) -> int:
                 info = os.lstat(os.path.join(place, name))
                 sizes[info.st_ino] = info.st_size
     return sum(sizes.values())
-
-
-@dataclass(frozen=True)
-class MetricsServer:
-    """Answers Prometheus over plain HTTP, in threads of its own."""
-
-    server: WSGIServer
-    thread: threading.Thread
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self.server.server_port
-
-    def stop(self) -> None:
-        """Ends it; the port is free afterwards."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def serve_metrics(address: Address, registry: CollectorRegistry) -> MetricsServer:
-    """Serves metrics until stopped, to anyone who can reach the address.
-
-    Raises:
-        RequestError: the address is taken, or not this machine's.
-    """
-    try:
-        return MetricsServer(*start_http_server(address.port or 0, address.host, registry))
-    except OSError as error:
-        raise RequestError(
-            f"metrics cannot be served on {address.target}: {error.strerror or error}",
-            expected="a free port of an address of this machine",
-            fix="Choose another port",
-            field="metrics_listen",
-        ) from error

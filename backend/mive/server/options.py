@@ -21,6 +21,15 @@ MOST_FRAMES: Final = 100_000
 LONGEST_SIDE: Final = 16_384
 """Pixels of a frame's longer side."""
 
+MATTE_BYTES: Final = 2 * 2**30
+"""Memory of the mattes of one frame."""
+
+READ_SECONDS: Final = 60.0
+"""How long a file may keep a worker waiting for one frame."""
+
+HUNG: Final = 75
+"""The exit code of a worker that gave up on a file; sysexits.h calls it a temporary failure."""
+
 
 class Folders(Model):
     """The data folder of a server; all its processes share it."""
@@ -82,3 +91,5 @@ class WorkerOptions(Folders):
     log: LogOptions = Field(default=LogOptions(), description="what is logged, and how")
     most_frames: Count = Field(default=MOST_FRAMES, description="frames of one job")
     longest_side: Count = Field(default=LONGEST_SIDE, description="pixels of a frame's longer side")
+    matte_bytes: Count = Field(default=MATTE_BYTES, description="memory of the mattes of one frame; 0: no limit")
+    read_seconds: Number = Field(default=READ_SECONDS, gt=0, description="how long a file may keep the worker waiting")

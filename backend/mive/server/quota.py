@@ -15,10 +15,12 @@ class Quota:
         most: bytes that one owner may keep; 0 is no limit.
         measure: counts an owner's bytes on the disk.
         what: what is counted, for people.
+        fix: what its owner can do to have room.
     """
 
-    def __init__(self, most: int, measure: Callable[[str], int], what: str) -> None:
+    def __init__(self, most: int, measure: Callable[[str], int], what: str, fix: str) -> None:
         self.most = most
+        self._fix = fix
         self._measure = measure
         self._what = what
         self._used: dict[str, int] = {}
@@ -31,19 +33,36 @@ class Quota:
             QuotaExceeded: they would be too many; none are counted.
         """
         with self._lock:
-            used = self._used_by(owner)
-            if self.most and used + size > self.most:
-                raise QuotaExceeded(
-                    f"{self._what} of this token take {used} bytes, and {size} more are asked for",
-                    expected=f"at most {self.most} bytes in all",
-                    fix="Send less, or wait until earlier ones are no longer needed and kept",
-                )
-            self._used[owner] = used + size
+            self._check(owner, size)
+            self._used[owner] = self._used_by(owner) + size
+
+    def check(self, owner: str, size: int) -> None:
+        """Refuse early what could never be taken as a whole; nothing is counted.
+
+        Raises:
+            QuotaExceeded: as `take`.
+        """
+        with self._lock:
+            self._check(owner, size)
+
+    def used(self, owner: str) -> int:
+        """Bytes that the owner keeps."""
+        with self._lock:
+            return self._used_by(owner)
 
     def give_back(self, owner: str, size: int) -> None:
         """Count bytes no longer that are about to be removed, or were not written."""
         with self._lock:
             self._used[owner] = max(self._used_by(owner) - size, 0)
+
+    def _check(self, owner: str, size: int) -> None:
+        used = self._used_by(owner)
+        if self.most and used + size > self.most:
+            raise QuotaExceeded(
+                f"{self._what} of this token take {used} bytes, and {size} more are asked for",
+                expected=f"at most {self.most} bytes in all",
+                fix=self._fix,
+            )
 
     def _used_by(self, owner: str) -> int:
         if owner not in self._used:
@@ -52,15 +71,25 @@ class Quota:
 
 
 class Claim:
-    """What one operation takes from a quota, step by step, and gives back when it fails."""
+    """What one operation takes from a quota, step by step, and gives back when it fails.
 
-    def __init__(self, quota: Quota, owner: str) -> None:
+    Args:
+        room: given the bytes that are to be written, raises where the disk has no room for them.
+    """
+
+    def __init__(self, quota: Quota, owner: str, room: Callable[[int], None]) -> None:
         self._quota = quota
         self._owner = owner
+        self._room = room
         self._size = 0
 
     def take(self, size: int) -> None:
-        """See `Quota.take`."""
+        """See `Quota.take`.
+
+        Raises:
+            OutputError: the disk has no room.
+        """
+        self._room(size)
         self._quota.take(self._owner, size)
         self._size += size
 

@@ -17,17 +17,19 @@ from mive.errors import RequestError
 from mive.media import timecode
 from mive.media.info import ClipInfo, ColourTags, Pixels
 from mive.server.regions import Regions
+from mive.server.upload_files import BLOCK
 from mive.server.uploads import Uploads
 from mive.v1 import media_pb2
 from mive.wire.clip import rational_from_message
 from mive.wire.formats import LIMITS, FrameFormat, FrameLimits, pixel_format_from_message, unpack
 from mive.wire.raw_frames import check_raw_frames
-from mive.wire.runs import decode_runs
+from mive.wire.runs import check_runs
 from mive.wire.words import refuse_unknown
 
 RUNS_BYTES: Final = 16 << 20
 """Bytes of runs in one upload, which are taken apart in memory. Frames with more edges are smaller as they are."""
 
+_NAME_BYTES: Final = 512
 _ANY_RATE: Final = Fraction(24)
 _MOST_INT: Final = 2**31 - 1
 
@@ -54,10 +56,12 @@ class RawInput:
     Attributes:
         info: their size, depth and whatever else is known; its number of frames is not.
         frames: ``[H, W, 3]`` or ``[H, W]``, each valid until the next.
+        runs: the frames are runs instead, ``[N, 2]`` of length and value, for `mive.media.raw.write_runs`.
     """
 
     info: ClipInfo
     frames: Iterator[Pixels]
+    runs: bool = False
 
 
 Claimed = Callable[[int], None]
@@ -107,7 +111,7 @@ class RawInputs:
         return self._frames(owner, message, layout, _info(layout), claim, at)
 
     def runs(self, parts: Iterable[tuple[media_pb2.MatteRuns, str]], claim: Claimed) -> RawInput:
-        """A matte in runs.
+        """A matte in runs, which takes as much of the disk as its edges, however large it says that it is.
 
         Args:
             parts: messages, at least one, each with its path in the request.
@@ -118,7 +122,7 @@ class RawInputs:
         """
         rest = iter(parts)
         first, first_at = next(rest)
-        decode_runs(first, limits=self._limits.frame, at=first_at)
+        check_runs(first, limits=self._limits.frame, at=first_at)
         sample = BY_NAME[pixel_format_from_message(first.pixel_format, first_at)]
         info = ClipInfo(Path(), first.width, first.height, 0, _ANY_RATE, sample.depth, bits=sample.bits)
 
@@ -127,13 +131,13 @@ class RawInputs:
             for part, at in chain([(first, first_at)], rest):
                 if (part.width, part.height, part.pixel_format) != (first.width, first.height, first.pixel_format):
                     raise _wrong(at, "the frames differ in size or type", "all like those of the first upload")
-                decoded = decode_runs(part, limits=self._limits.frame, at=at)
                 count += len(part.frames)
                 self._check_count(count, at)
-                claim(len(part.frames) * _frame_bytes(info, 1))
-                yield from decoded
+                for runs in check_runs(part, limits=self._limits.frame, at=at):
+                    claim(runs.nbytes)
+                    yield runs
 
-        return RawInput(info, frames())
+        return RawInput(info, frames(), runs=True)
 
     def uploaded_runs(self, owner: str, message: media_pb2.UploadedRuns, claim: Claimed, at: str) -> RawInput:
         """A matte in runs that were uploaded.
@@ -165,7 +169,7 @@ class RawInputs:
             whole = self._from_region(owner, message, layout, f"{at}.region")
         else:
             whole = self._from_uploads(owner, message, layout, f"{at}.uploads")
-        claim(message.count * _frame_bytes(info, min(layout.channels, 3)))
+        claim(message.count * file_bytes(_frame_bytes(info, min(layout.channels, 3))))
         return RawInput(info, (_stored(frame, info.depth) for frame in whole))
 
     def _from_region(self, owner: str, message: media_pb2.RawFrames, layout: FrameFormat, at: str) -> Iterator[Pixels]:
@@ -188,6 +192,11 @@ class RawInputs:
             expected = f"{message.count * layout.size} bytes, {message.count} frames of {layout.size}"
             raise _wrong(at, f"the uploads have {total} bytes", expected)
         return _read_frames(paths, layout)
+
+
+def file_bytes(size: int) -> int:
+    """What a file of so many bytes takes of a disk, which gives whole blocks; a name is not for free either."""
+    return -(-size // BLOCK) * BLOCK + _NAME_BYTES
 
 
 def _stored(frame: Pixels, depth: Depth) -> Pixels:

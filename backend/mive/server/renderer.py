@@ -23,6 +23,7 @@ from mive.editing.editor import Editor
 from mive.editing.framing import Framing
 from mive.editing.inversions import InversionCache
 from mive.editing.previews import Preview, Previews
+from mive.editing.workload import work_of
 from mive.engines.choice import Choice, choose_engine, engine_dtype
 from mive.engines.devices import choose_device, memory_of
 from mive.engines.torch_engine import TorchEngine
@@ -106,8 +107,9 @@ class EditRenderer:
         clock = Clock()
         task.report(Progress("load", 0, 1))
         with damage_told():
-            shot = open_shot(task.request, task.handles.before, task.handles.after)
-        task.opened(shot.frames, shot.clip.info)
+            shot = open_shot(
+                task.request, task.handles.before, task.handles.after, task.opened, most_bytes=task.matte_bytes
+            )
         settings = self._on_this_device(shot.settings, task.window)
         choice = choose_engine(self.engine, settings, self.device)
         bundle, hashes = self._loaded(shot.folder, settings, choice)
@@ -132,6 +134,8 @@ class EditRenderer:
 
     def _run(self, task: Task, editor: Editor, shot: Shot, framing: Framing) -> None:
         frames, windows = shot.frames, framing.windows()
+        together = editor.settings.caption_mode == "global"
+        task.planned(work_of(framing, editor.plan, editor.grids, together=together))
         checkpoints = Checkpoints(task.checkpoints, self._identity(editor))
         start, done = None, 0
         stored = checkpoints.load()

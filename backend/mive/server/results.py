@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,26 +27,50 @@ from mive.server.files import make_folder
 DEFAULT_LIMIT = 64 * 2**30
 """Bytes; the frames of the least recently used finished jobs go first."""
 
+_FLUSHED_AT_ONCE = 8
 _FINISHED = "finished"
 _REMOVED = ".removed"
 _KEYS = ".keys"
 
 
 class JobResults:
-    """The frames of one job. Indices are those of the clip, from 0."""
+    """The frames of one job. Indices are those of the clip, from 0.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        told: called whenever a frame can be read.
+    """
+
+    def __init__(self, folder: Path, told: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
+        self._told = told
+        self._unflushed: list[Path] = []
 
     def write(self, index: int, frame: NDArray[np.generic]) -> None:
         """Store a frame [H, W, 3] in the clip's own depth; it appears whole or not at all.
+
+        After a power cut it may be gone, unless `flush` came after it.
 
         Raises:
             OutputError: the disk is full, or may not be written.
         """
         make_folder(self.folder, "results")
         with output_errors(f"frame {index}"):
-            write_whole(self.path(index), npy_parts(frame))
+            write_whole(self.path(index), npy_parts(frame), durable=False)
+        self._unflushed.append(self.path(index))
+        self._told()
+
+    def flush(self) -> None:
+        """Bring all frames written so far to the disk; before anything is told that takes them for granted.
+
+        Raises:
+            OutputError: the disk is full, or may not be written.
+        """
+        written, self._unflushed = self._unflushed, []
+        if written:
+            # At once, because the disk takes about as long for all as for one.
+            with output_errors("frames"), ThreadPoolExecutor(_FLUSHED_AT_ONCE) as threads:
+                list(threads.map(flush, written))
+                flush(self.folder)
 
     def read(self, index: int) -> NDArray[np.generic]:
         """A finished frame [H, W, 3], mapped from the disk rather than read; in any order, as soon as it is there.
@@ -61,7 +88,7 @@ class JobResults:
 
     def indices(self) -> list[int]:
         """The frames that can be read, ascending."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.npy") if path.stem.isdigit())
+        return sorted(int(path.stem) for path in self.folder.glob("*.npy") if re.fullmatch("[0-9]{8,10}", path.stem))
 
     def hash(self, frames: FrameRange) -> str:
         """SHA-256 (hex) over the pixels of all frames, the manifest's ``frames_hash``.
@@ -85,8 +112,10 @@ class JobResults:
             OutputError: the disk is full, or may not be written.
         """
         remove_asides(self.folder)
+        self.flush()
         with output_errors("results"):
-            write_whole(self.folder / _FINISHED, (f"{key}\n{manifest}".encode(),))
+            # All that it tells is in the job store, which comes next; a power cut in between costs the same edit again.
+            write_whole(self.folder / _FINISHED, (f"{key}\n{manifest}".encode(),), durable=False)
 
     def finished(self) -> tuple[str, str] | None:
         """Key and manifest of a finished job; None where it is not finished, or its frames were removed."""
@@ -98,6 +127,7 @@ class JobResults:
 
     def clear(self) -> None:
         """Remove all frames, all at once for those who read, and what a killed process left half written."""
+        self._unflushed.clear()
         remove_asides(self.folder)
         removed = self.folder.with_name(f"{self.folder.name}{_REMOVED}")
         shutil.rmtree(removed, ignore_errors=True)
@@ -116,15 +146,17 @@ class Results:
     Args:
         folder: holds one folder per job.
         limit: bytes that finished jobs may keep, all together.
+        told: called whenever a frame can be read.
     """
 
-    def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(self, folder: Path, limit: int = DEFAULT_LIMIT, told: Callable[[], None] = lambda: None) -> None:
         self.folder = folder
         self.limit = limit
+        self._told = told
 
     def of(self, job: str) -> JobResults:
         """The frames of a job, none so far for a new one."""
-        return JobResults(self.folder / job)
+        return JobResults(self.folder / job, self._told)
 
     def publish(self, job: str, key: str, manifest: str) -> None:
         """A job is finished; see `JobResults.finish`.
@@ -175,7 +207,6 @@ class Results:
             # Another worker may have finished the same just now.
             with contextlib.suppress(FileExistsError):
                 name.symlink_to(job)
-            flush(name.parent)
 
     def prune(self, keep: str | None = None) -> list[str]:
         """Remove finished jobs' frames, least recently read or written first, until the rest is within the limit.

@@ -68,9 +68,36 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE events RENAME COLUMN body TO message;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN patience REAL;
+    ALTER TABLE jobs ADD COLUMN due REAL;
+    ALTER TABLE jobs ADD COLUMN boot TEXT;
+    ALTER TABLE jobs ADD COLUMN ending INTEGER;
+    ALTER TABLE jobs ADD COLUMN unneeded REAL;
+    CREATE INDEX jobs_by_ending ON jobs (ending);
+    ALTER TABLE jobs ADD COLUMN retry_of TEXT;
+    ALTER TABLE jobs ADD COLUMN stage TEXT;
+    ALTER TABLE jobs ADD COLUMN share REAL;
+    ALTER TABLE jobs ADD COLUMN eta REAL;
+    ALTER TABLE jobs ADD COLUMN told REAL;
+    CREATE TABLE labels (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (job, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX labels_by_value ON labels (name, value);
+    ALTER TABLE leases ADD COLUMN boot TEXT NOT NULL DEFAULT '';
+    CREATE TABLE house (id INTEGER PRIMARY KEY CHECK (id = 1), seconds REAL, endings INTEGER NOT NULL DEFAULT 0);
+    """,
 )
 """``fruitless`` counts starts since the last checkpoint, ``cancelling`` says why a running job is to stop, and
 ``window`` replaces the request's after an edit ran out of memory. ``before`` and ``after`` are handles, ``watched``
 jobs live only as long as the stream that submitted them, and ``clip`` is a serialised ``mive.v1.ClipInfo``.
 ``message`` is a serialised ``mive.v1.JobEvent``; in rows from before it was named so it is JSON, which nothing reads.
+``patience`` is how many seconds a job may wait, and ``due`` when they are over on the steady clock of the ``boot`` it
+was submitted in; ``deadline`` says the same by the wall clock. A lease's ``expires`` counts on the steady clock of its
+``boot``. ``ending`` numbers jobs in the order in which they ended, as counted in ``house``. There ``seconds`` is the
+house's own time (see `mive.server.house`), at which an ended job was first seen to be ``unneeded``. A running job is in
+its ``stage``, ``share`` of it is done, and ``eta`` seconds were left when that was ``told``, on the steady clock.
 """

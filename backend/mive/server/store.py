@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from mive.base.jobs import PRIORITIES, JobState
 from mive.request import EditRequest
-from mive.server.database import Clock, Database
+from mive.server.clocks import CLOCKS, Clocks
+from mive.server.database import Database
+from mive.server.differences import differences
 from mive.server.errors import JobNotFound, KeyReused, QueueFull
 from mive.server.events import add_event, end_job, queued
 from mive.server.jobs import Job, Submission, read_event, read_job
@@ -20,6 +23,20 @@ from mive.v1 import job_pb2
 
 RETRY_SECONDS = 5.0
 """When to try again while the queue is full."""
+
+
+class Standing(NamedTuple):
+    """How a job stands, as far as its watchers need to know whether to look again.
+
+    Attributes:
+        last_event: number of its latest event.
+        position: jobs that start before it; None where it runs.
+        attempts: how often it was started.
+    """
+
+    last_event: int
+    position: int | None
+    attempts: int
 
 
 class JobStore:
@@ -31,16 +48,22 @@ class JobStore:
         path: of the database.
         queue_limit: jobs that may wait, of all owners.
         owner_limit: jobs that may wait or run, of one owner; None is no limit.
-        clock: seconds since the epoch.
+        check: as for `Database`.
 
     Raises:
         StoreError, OutputError: as `Database`.
     """
 
     def __init__(
-        self, path: Path, queue_limit: int = 64, owner_limit: int | None = None, clock: Clock = time.time
+        self,
+        path: Path,
+        queue_limit: int = 64,
+        owner_limit: int | None = None,
+        clocks: Clocks = CLOCKS,
+        *,
+        check: bool = False,
     ) -> None:
-        self.database = Database(path, clock)
+        self.database = Database(path, clocks, check=check)
         self.leases = Leases(self.database)
         self.queue_limit = queue_limit
         self.owner_limit = owner_limit
@@ -67,22 +90,29 @@ class JobStore:
             if known is not None:
                 return known, False
             self._check_room(asked.owner)
+            clocks, patience = self.database.clocks, asked.patience
             row = {
                 "id": job,
                 "owner": asked.owner,
                 "request": asked.request.to_json(),
                 "priority": PRIORITIES.index(asked.priority),
                 "key": asked.key,
-                "deadline": asked.deadline,
+                "patience": patience,
+                "deadline": None if patience is None else now + patience,
+                "due": None if patience is None else clocks.steady() + patience,
+                "boot": clocks.boot(),
                 "before": asked.handles.before,
                 "after": asked.handles.after,
                 "preview_every": asked.preview_every,
                 "watched": asked.watched,
+                "retry_of": asked.retry_of,
                 "created": now,
                 "updated": now,
             }
             marks = ", ".join(f":{name}" for name in row)
             write.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({marks})", row)
+            labels = [(job, *label) for label in asked.labels.items()]
+            write.executemany("INSERT INTO labels (job, name, value) VALUES (?, ?, ?)", labels)
             add_event(write, job, now, queued(0))
         return self.get(asked.owner, job), True
 
@@ -104,7 +134,12 @@ class JobStore:
         return read_job(self._row(owner, job))
 
     def jobs(
-        self, owner: str, limit: int = 100, before: str | None = None, states: Sequence[JobState] = ()
+        self,
+        owner: str,
+        limit: int = 100,
+        before: str | None = None,
+        states: Sequence[JobState] = (),
+        labels: Mapping[str, str] = MappingProxyType({}),
     ) -> list[Job]:
         """The owner's jobs, newest first.
 
@@ -112,15 +147,26 @@ class JobStore:
             limit: how many at most.
             before: only jobs older than this one of the owner's.
             states: only jobs in one of these; none means all.
+            labels: only jobs that have all of these.
 
         Raises:
             JobNotFound: ``before`` is none of the owner's.
         """
         below = 2**63 - 1 if before is None else self._row(owner, before)["number"]
         among = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
-        sql = f"SELECT * FROM jobs WHERE owner = ? AND number < ? {among} ORDER BY number DESC LIMIT ?"
-        rows = self.database.read(sql, owner, below, *states, limit)
+        labelled = "AND id IN (SELECT job FROM labels WHERE name = ? AND value = ?) " * len(labels)
+        wanted = [text for label in labels.items() for text in label]
+        sql = f"SELECT * FROM jobs WHERE owner = ? AND number < ? {among} {labelled}ORDER BY number DESC LIMIT ?"
+        rows = self.database.read(sql, owner, below, *states, *wanted, limit)
         return [read_job(row) for row in rows]
+
+    def labels(self, jobs: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The labels of jobs, by their ids; those that have none are left out."""
+        found: dict[str, dict[str, str]] = {}
+        marks = ", ".join("?" * len(jobs))
+        for row in self.database.read(f"SELECT * FROM labels WHERE job IN ({marks}) ORDER BY job, name", *jobs):
+            found.setdefault(row["job"], {})[row["name"]] = row["value"]
+        return found
 
     def position(self, owner: str, job: str) -> int | None:
         """How many jobs start before it (0: it is next); None where it does not wait.
@@ -138,6 +184,16 @@ class JobStore:
         )
         return int(ahead[0][0])
 
+    def standings(self) -> dict[str, Standing]:
+        """How all jobs stand that wait or run, of all owners, by their ids."""
+        queued = "state = 'queued'"
+        rows = self.database.read(
+            f"SELECT id, last_event, attempts, CASE WHEN {queued} THEN "
+            f"row_number() OVER (PARTITION BY {queued} ORDER BY priority, number) - 1 END AS position "
+            "FROM jobs WHERE state IN ('queued', 'running')"
+        )
+        return {row["id"]: Standing(row["last_event"], row["position"], row["attempts"]) for row in rows}
+
     def waiting(self) -> int:
         """How many jobs are queued, of all owners."""
         return self.counts()["queued"]
@@ -149,8 +205,8 @@ class JobStore:
 
     def unfinished(self) -> list[EditRequest]:
         """The requests of all jobs that wait or run, whose inputs are still needed."""
-        rows = self.database.read("SELECT request FROM jobs WHERE state IN ('queued', 'running')")
-        return [EditRequest.from_json(row[0]) for row in rows]
+        rows = self.database.read("SELECT * FROM jobs WHERE state IN ('queued', 'running')")
+        return [job.request for job in map(read_job, rows) if job.request is not None]
 
     def cancel_watched(self, reason: str) -> None:
         """Cancel the jobs whose watchers the last process of the server took with it.
@@ -162,19 +218,24 @@ class JobStore:
         for row in self.database.read(sql):
             self.cancel(row["owner"], row["id"], reason)
 
-    def forget(self, ended_before: float) -> list[str]:
-        """Delete the rows of jobs that ended before that time, in seconds since the epoch, and return their ids.
+    def forget(self, now: float, keep_seconds: float) -> list[str]:
+        """Delete the rows of jobs that have ended and been kept for so long, and return their ids.
+
+        Args:
+            now: by the house's own time, from which on a job is kept that is seen to have ended.
 
         Raises:
             OutputError: the store cannot be written.
         """
-        sql = "SELECT id FROM jobs WHERE ended < ?"
-        if not self.database.read(sql, ended_before):
+        ended = "state IN ('done', 'failed', 'cancelled') AND unneeded IS NULL"
+        gone = "unneeded < ?"
+        if not self.database.read(f"SELECT 1 FROM jobs WHERE ({ended}) OR {gone} LIMIT 1", now - keep_seconds):
             return []
         with self.database.transaction() as write:
-            gone = [row[0] for row in write.execute(sql, (ended_before,)).fetchall()]
-            write.execute("DELETE FROM jobs WHERE ended < ?", (ended_before,))
-        return gone
+            write.execute(f"UPDATE jobs SET unneeded = ? WHERE {ended}", (now,))
+            old = [row[0] for row in write.execute(f"SELECT id FROM jobs WHERE {gone}", (now - keep_seconds,))]
+            write.execute(f"DELETE FROM jobs WHERE {gone}", (now - keep_seconds,))
+        return old
 
     def cancel(self, owner: str, job: str, reason: str = "Its user cancelled it") -> Job:
         """Stop a job: one that waits at once, one that runs at its next step, a finished one not at all.
@@ -198,7 +259,8 @@ class JobStore:
             JobNotFound: the owner has none of that id.
             StoreError: another version of MIVE wrote one of them.
         """
-        self._row(owner, job)
+        if not self.database.read("SELECT 1 FROM jobs WHERE id = ? AND owner = ?", job, owner):
+            raise JobNotFound(job)
         rows = self.database.read(
             "SELECT * FROM events WHERE job = ? AND sequence > ? ORDER BY sequence LIMIT ?", job, after, limit
         )
@@ -217,8 +279,8 @@ class JobStore:
         if not rows:
             return None
         job = read_job(rows[0])
-        if (job.request, job.handles) != (asked.request, asked.handles):
-            raise KeyReused
+        if differing := differences(job, self.labels([job.id]).get(job.id, {}), asked):
+            raise KeyReused(differing)
         return job
 
     def _check_room(self, owner: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import subprocess
@@ -13,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from mive.errors import OutputError
 from mive.server.leases import Leases, WorkerStatus
-from mive.server.options import WorkerOptions
+from mive.server.loops import going_on
+from mive.server.options import HUNG, WorkerOptions
 
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.5
+"""How often jobs are looked for that nobody will end; a worker that ends is noticed at once."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a crashed worker is started again; they double with every crash."""
 HEALTHY_SECONDS = 60.0
@@ -71,6 +71,7 @@ class Supervisor:
         self._slots = [_Slot(each) for each in options]
         self._names = [each.name for each in options]
         self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -99,6 +100,7 @@ class Supervisor:
     def drain(self, seconds: float) -> None:
         """See `Workers.drain`. A worker in an endless step is killed; its job has its last checkpoint."""
         self._over.set()
+        self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
         end = time.monotonic() + seconds
@@ -119,19 +121,28 @@ class Supervisor:
         command = [*self._program, slot.options.to_json()]
         # The worker reads its standard input to its end, which comes when this process dies, however it dies.
         # A session of its own keeps Ctrl-C of a terminal away: only the supervisor decides when it stops.
-        slot.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        slot.process = process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        threading.Thread(target=self._await, args=(process,), name=f"wait-{process.pid}", daemon=True).start()
         slot.started = time.monotonic()
         log.info("worker %s: process %d", slot.options.name, slot.process.pid)
 
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self._ended.set()
+
     def _watch(self) -> None:
-        while not self._over.wait(WATCH_SECONDS):
+        seen = None
+        while not self._over.is_set():
+            self._ended.clear()
             for slot, name in zip(self._slots, self._names, strict=True):
-                try:
+                with going_on(f"worker {slot.options.name} could not be looked after"):
                     self._tend(slot, name)
-                except (OSError, OutputError) as error:
-                    log.error("worker %s: %s", slot.options.name, error)
-            with contextlib.suppress(OutputError):
+            with going_on("jobs that nobody ends could not be looked for"):
                 self._leases.sweep()
+                if (version := self._leases.version()) != seen:
+                    seen = version
+                    self._leases.fail_unreadable()
+            self._ended.wait(WATCH_SECONDS)
 
     def _tend(self, slot: _Slot, name: str) -> None:
         now = time.monotonic()
@@ -148,7 +159,8 @@ class Supervisor:
             slot.pause = FIRST_PAUSE
         slot.again_at = now + slot.pause
         log.warning("worker %s: ended with %d, again in %.1f s", slot.options.name, code, slot.pause)
-        slot.pause = min(2 * slot.pause, LONGEST_PAUSE)
+        # The file is to blame, not the worker.
+        slot.pause = FIRST_PAUSE if code == HUNG else min(2 * slot.pause, LONGEST_PAUSE)
 
     def _settle(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
         """Free the jobs of a process that ended, and remember what it said."""

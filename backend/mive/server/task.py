@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mive.base.progress import Report
+from mive.base.work import Work
 from mive.manifest import Manifest
 from mive.media import ClipInfo
 from mive.request import EditRequest, FrameRange
@@ -35,6 +36,8 @@ class Task:
         results: where finished frames go, by their index in the clip.
         report: told how far it is; it raises to stop the edit.
         opened: told the clip, once it is open, and the frames that will be edited; it raises where they are too many.
+        matte_bytes: of memory that the mattes of one frame may take; 0 is no limit.
+        planned: told how much there is to do, once that is known.
         checkpointed: told once that the edit got ahead.
         finished: told the frames, number (from 1) and count of every finished window.
         preview_every: steps between two previews; 0 means none.
@@ -52,6 +55,8 @@ class Task:
     results: JobResults
     report: Report
     opened: Callable[[FrameRange, ClipInfo], None]
+    matte_bytes: int
+    planned: Callable[[Work], None]
     checkpointed: Callable[[], None]
     finished: Callable[[FrameRange, int, int], None]
     preview_every: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from mive.base.atomic import flush
-from mive.server.files import owner_folder
+from mive.server.files import OWNER, owner_folder
 
 BLOCK: Final = 4096
 """Bytes; every upload counts in whole blocks, as on the disk, so that a million tiny ones are not for free."""
 
 _PART = ".part"
+_SIZE = re.compile("[0-9]{1,19}")
+_ID = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,13 @@ class UploadState:
 
     @property
     def charge(self) -> int:
-        """Bytes that it counts, whether they have arrived or not."""
-        return -(-self.size // BLOCK) * BLOCK
+        """Bytes that it counts: those that have arrived."""
+        return charge_of(self.received) if self.size else 0
+
+
+def charge_of(received: int) -> int:
+    """What so many bytes count; an upload of which nothing has arrived takes a name and a folder."""
+    return max(1, -(-received // BLOCK)) * BLOCK
 
 
 class UploadFiles:
@@ -57,7 +65,8 @@ class UploadFiles:
         # In this order: an upload that is completed meanwhile is found as one or the other.
         with contextlib.suppress(FileNotFoundError):
             for part in self._parts(owner, upload_id).iterdir():
-                return UploadState(upload_id, int(part.name), part.stat().st_size, False)
+                if _SIZE.fullmatch(part.name):
+                    return UploadState(upload_id, int(part.name), part.stat().st_size, False)
         with contextlib.suppress(FileNotFoundError):
             size = self.whole(owner, upload_id).stat().st_size
             return UploadState(upload_id, size, size, True)
@@ -101,8 +110,8 @@ class UploadFiles:
             owner_folder(self.folder, owner).rmdir()
 
     def owners(self) -> list[str]:
-        """All who have uploads."""
-        return os.listdir(self.folder)
+        """All who have uploads. Whatever else lies in the folder is not ours."""
+        return [entry.name for entry in os.scandir(self.folder) if re.fullmatch(OWNER, entry.name) and entry.is_dir()]
 
     def states(self, owner: str) -> Iterator[tuple[UploadState, float]]:
         """All uploads of an owner, and when somebody last asked for them or sent some of their bytes.
@@ -112,6 +121,8 @@ class UploadFiles:
         folder = owner_folder(self.folder, owner)
         for entry in list(os.scandir(folder)) if folder.is_dir() else ():
             upload_id = entry.name.removesuffix(_PART)
+            if not _ID.fullmatch(upload_id):
+                continue
             state = self.find(owner, upload_id)
             place = folder / entry.name
             if state is None or (state.complete and entry.name.endswith(_PART)):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import os
 import threading
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from mive.base.atomic import output_error
 from mive.errors import RequestError
-from mive.server.database import Clock
-from mive.server.errors import UploadBusy, UploadNotFound, UploadTaken
+from mive.server.clocks import CLOCKS, Clock
+from mive.server.errors import QuotaExceeded, UploadBusy, UploadNotFound, UploadTaken
 from mive.server.files import make_folder
+from mive.server.loops import going_on
 from mive.server.quota import Quota
-from mive.server.upload_files import UploadFiles, UploadState
+from mive.server.space import require_space
+from mive.server.upload_files import UploadFiles, UploadState, charge_of
 from mive.v1 import mive_pb2
 from mive.wire.chunks import CHUNK_BYTES, Cursor, begin_upload, check_upload_id
 
@@ -33,32 +36,47 @@ class Uploads:
     Args:
         folder: is made.
         upload_bytes: of one upload at most.
-        owner_bytes: of all uploads of one owner at most, unfinished ones counted in full; 0 is no limit.
+        owner_bytes: of all uploads of one owner at most, as far as they have arrived; 0 is no limit.
         keep_seconds: how long an upload is kept that nobody asks for.
-        clock: seconds since the epoch.
+        clock: what is kept is kept by, see `mive.server.house`.
+        steady: what streams are timed by.
 
     Raises:
         OutputError: the folder cannot be made.
     """
 
     def __init__(
-        self, folder: Path, *, upload_bytes: int, owner_bytes: int, keep_seconds: float, clock: Clock = time.time
+        self,
+        folder: Path,
+        *,
+        upload_bytes: int,
+        owner_bytes: int,
+        keep_seconds: float,
+        clock: Clock,
+        steady: Clock = CLOCKS.steady,
     ) -> None:
         make_folder(folder, "the uploads' folder")
         self.upload_bytes = upload_bytes
         self.keep_seconds = keep_seconds
         self.clock = clock
+        self.steady = steady
         self._files = UploadFiles(folder)
-        self._quota = Quota(owner_bytes, self._measure, "the uploads")
+        fix = "Send less, delete uploads with DeleteUpload, or wait until earlier ones are no longer kept"
+        self._quota = Quota(owner_bytes, self._measure, "the uploads", fix)
         self._writers: dict[tuple[str, str], UploadWriter] = {}
         self._lock = threading.Lock()
 
-    def begin(self, owner: str, upload_id: str, size: int, offset: int) -> UploadWriter:
+    def begin(
+        self, owner: str, upload_id: str, size: int, offset: int, go_on: Callable[[], None] = lambda: None
+    ) -> UploadWriter:
         """Take an upload's bytes from ``offset`` on; one that is complete already needs none.
 
         One stream sends an upload at a time. A second one is refused while the first is active, and takes over when
         that has sent nothing for `PAUSE_SECONDS`, as after a connection that broke unnoticed.
         Another size than before begins the upload anew, at 0.
+
+        Args:
+            go_on: called while what had arrived before is read again, a second for some gigabytes; raises to give up.
 
         Raises:
             RequestError: id, size or offset are wrong.
@@ -71,7 +89,7 @@ class Uploads:
         try:
             with self._lock:
                 writer = self._begin(owner, header)
-            writer._resume()
+            writer._resume(go_on)
         except OSError as error:
             raise output_error(error, _WHAT) from error
         return writer
@@ -111,11 +129,45 @@ class Uploads:
             )
         return self._files.whole(owner, upload_id)
 
+    def list(self, owner: str, most: int, after: str = "") -> list[UploadState]:
+        """The owner's uploads by their ids, finished or not.
+
+        Args:
+            most: how many.
+            after: only greater ids.
+        """
+        states = (state for state, _ in self._files.states(owner) if state.upload_id > after)
+        return heapq.nsmallest(most, states, key=lambda state: state.upload_id)
+
+    def used(self, owner: str) -> int:
+        """Bytes that the owner's uploads count."""
+        return self._quota.used(owner)
+
+    def delete(self, owner: str, upload_id: str) -> None:
+        """Remove an upload. Jobs that were submitted with it keep its bytes.
+
+        Raises:
+            RequestError: the id is no SHA-256.
+            UploadNotFound: nothing has arrived.
+            UploadBusy: a stream is sending it.
+        """
+        check_upload_id(upload_id, "upload_id")
+        with self._lock:
+            key = (owner, upload_id)
+            writer = self._writers.get(key)
+            if writer is not None and not writer._give_way():
+                raise UploadBusy(PAUSE_SECONDS)
+            self._writers.pop(key, None)
+            state = self._files.find(owner, upload_id)
+            if state is None:
+                raise UploadNotFound(upload_id, "upload_id")
+            self._remove(owner, state)
+
     def sweep(self) -> int:
         """Remove what nobody has asked for in ``keep_seconds``, finished or not, and say how many there were."""
         before, count = self.clock() - self.keep_seconds, 0
-        with self._lock:
-            for owner in self._files.owners():
+        for owner in self._files.owners():
+            with going_on("old uploads could not be removed"), self._lock:
                 for state, used in self._files.states(owner):
                     if used < before and (owner, state.upload_id) not in self._writers:
                         self._remove(owner, state)
@@ -141,6 +193,10 @@ class Uploads:
         return writer
 
     def _open(self, owner: str, state: UploadState, resumed: bool) -> int:
+        # What is declared and does not fit is told before it is sent, but only what arrives is counted.
+        left = charge_of(state.size) - (state.charge if resumed else 0)
+        self._quota.check(owner, left)
+        require_space(self._files.folder, left, _WHAT.name)
         self._quota.take(owner, 0 if resumed else state.charge)
         try:
             return self._files.open_part(owner, state)
@@ -188,7 +244,7 @@ class UploadWriter:
         self._descriptor = descriptor
         self._complete = descriptor is None
         self._taken = False
-        self._used = uploads.clock()
+        self._used = uploads.steady()
         self._digest = hashlib.sha256()
         self._lock = threading.Lock()
 
@@ -209,19 +265,22 @@ class UploadWriter:
         Raises:
             RequestError: it is not the next one, or too large.
             UploadTaken: another stream goes on with the upload.
+            QuotaExceeded: the owner's uploads would be too large; what has arrived is kept.
             OutputError: the disk is full, or may not be written; what had arrived is removed, to give room.
         """
         with self._lock:
             self._check()
-            self._cursor.accept(offset, len(data))
+            self._accept(offset, len(data))
             assert self._descriptor is not None, "the stream has ended"
             try:
                 _write_at(self._descriptor, data, offset)
+                # Or it would bear the time of the wall clock, by which nothing is judged here.
+                os.utime(self._descriptor, (now := self._uploads.clock(), now))
             except OSError as error:
                 self._close(remove=True)
                 raise output_error(error, _WHAT) from error
             self._digest.update(data)
-            self._used = self._uploads.clock()
+            self._used = self._uploads.steady()
 
     def finish(self) -> UploadState:
         """Take note of the stream's end, and say what has arrived; that may be less than all, and can be resumed.
@@ -243,6 +302,15 @@ class UploadWriter:
         with self._lock:
             self._close()
 
+    def _accept(self, offset: int, length: int) -> None:
+        before = self.state.charge
+        self._cursor.accept(offset, length)
+        try:
+            self._uploads._quota.take(self._owner, self.state.charge - before)
+        except QuotaExceeded:
+            self._cursor.received -= length
+            raise
+
     def _complete_file(self, descriptor: int) -> None:
         if self._digest.hexdigest() != self._upload_id:
             self._close(remove=True)
@@ -260,23 +328,24 @@ class UploadWriter:
             raise output_error(error, _WHAT) from error
         self._complete = True
 
-    def _resume(self) -> None:
+    def _resume(self, go_on: Callable[[], None]) -> None:
         """Reads what had arrived before, for the hash."""
         with self._lock:
-            for offset in range(0, 0 if self._complete else self._cursor.received, CHUNK_BYTES):
-                assert self._descriptor is not None
-                try:
+            try:
+                for offset in range(0, 0 if self._complete else self._cursor.received, CHUNK_BYTES):
+                    assert self._descriptor is not None
+                    go_on()
                     self._digest.update(os.pread(self._descriptor, CHUNK_BYTES, offset))
-                except OSError:
-                    self._close(remove=True)
-                    raise
+            except BaseException as error:
+                self._close(remove=isinstance(error, OSError))
+                raise
 
     def _give_way(self) -> bool:
         """Leaves the upload to another stream if this one has paused for long; False where it has not."""
         if not self._lock.acquire(blocking=False):
             return False
         try:
-            if self._uploads.clock() - self._used < PAUSE_SECONDS:
+            if self._uploads.steady() - self._used < PAUSE_SECONDS:
                 return False
             self._taken = True
             self._close_file()

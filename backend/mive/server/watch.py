@@ -11,14 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from mive.base.progress import Progress
-from mive.errors import Cancelled, MediaError, OutputError
+from mive.base.work import Costs, Estimate
+from mive.errors import Cancelled, MediaError, MiveError, OutputError
 from mive.manifest import Manifest
 from mive.media import ClipInfo
 from mive.request import FrameRange
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost, Leases
-from mive.server.options import LONGEST_SIDE, MOST_FRAMES
-from mive.server.results import Results
+from mive.server.options import LONGEST_SIDE, MATTE_BYTES, MOST_FRAMES
+from mive.server.results import JobResults, Results
 from mive.server.task import Image, Task
 from mive.v1 import job_pb2, media_pb2
 from mive.wire.clip import clip_to_message
@@ -45,6 +46,8 @@ class Watch:
         draining: whether the time that a job has left is over.
         most_frames: that one job may have.
         longest_side: of a frame, in pixels.
+        matte_bytes: of memory that the mattes of one frame may take.
+        costs: what the worker has learned of edits; `learn` adds to it.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class Watch:
         draining: Callable[[], bool],
         most_frames: int = MOST_FRAMES,
         longest_side: int = LONGEST_SIDE,
+        matte_bytes: int = MATTE_BYTES,
+        costs: Costs | None = None,
     ) -> None:
         self._leases = leases
         self._job = job
@@ -62,21 +67,27 @@ class Watch:
         self._draining = draining
         self._most_frames = most_frames
         self._longest_side = longest_side
+        self._matte_bytes = matte_bytes
         self._told: tuple[str, int] | None = None
         self._told_at = 0.0
-        self._first_step: tuple[int, float] | None = None
+        self._results: JobResults | None = None
+        self._estimate = Estimate(costs or Costs())
 
     def task(self, window: int | None, checkpoints: Path, results: Results) -> Task:
         """The job for its renderer."""
+        assert self._job.request is not None, "nobody is given a job that cannot be read"
+        self._results = results.of(self._job.id)
         return Task(
             owner=self._job.owner,
             request=self._job.request,
             handles=self._job.handles,
             window=window,
             checkpoints=checkpoints,
-            results=results.of(self._job.id),
+            results=self._results,
             report=self.report,
             opened=self._opened,
+            matte_bytes=self._matte_bytes,
+            planned=self._estimate.begin,
             checkpointed=self._checkpointed,
             finished=self._finished,
             preview_every=self._job.preview_every,
@@ -98,23 +109,21 @@ class Watch:
             raise Cancelled(reason)
         if self._draining():
             raise Drained
+        eta = self._estimate.follow(progress)
         now, place = time.monotonic(), (progress.stage, progress.window)
         if place == self._told and now < self._told_at + QUIET_SECONDS and progress.done < progress.total:
             return
         self._told, self._told_at = place, now
         # An inversion that is computed has more than one step per window.
         cached = progress.stage == "inversion" and progress.total == progress.windows
-        self._tell(progress_to_event(progress, eta=self._eta(progress, now), cached=cached), progress.stage)
+        eta = None if eta is None else round(eta, 1)
+        event = progress_to_event(progress, eta=eta, cached=cached)
+        reached = (progress.stage, self._estimate.share(), eta)
+        self._leases.event(self._job.id, self._worker, event, progress.stage, reached)
 
-    def _eta(self, progress: Progress, now: float) -> float | None:
-        """Seconds until the job should be done, from the steps since it (last) started; they are most of the work."""
-        if progress.stage != "sampling":
-            return None
-        if self._first_step is None:
-            self._first_step = progress.done, now
-        done, since = self._first_step
-        made = progress.done - done
-        return round((now - since) / made * (progress.total - progress.done), 1) if made else None
+    def learn(self) -> None:
+        """The job is done: what its stages took says how long later ones will."""
+        self._estimate.end()
 
     def _opened(self, frames: FrameRange, clip: ClipInfo) -> None:
         if len(frames) > self._most_frames:
@@ -129,13 +138,21 @@ class Watch:
         self._leases.checkpointed(self._job.id, self._worker)
 
     def _finished(self, frames: FrameRange, window: int, windows: int) -> None:
+        assert self._results is not None
+        # Once for all its frames, before a checkpoint takes them for granted.
+        self._results.flush()
         told = job_pb2.WindowFinished(frames=range_to_message(frames), window=window, windows=windows)
         # A window that was decoded twice because of a crash is told once.
         self._tell(job_pb2.JobEvent(window_finished=told), f"window {window}")
 
     def _adopt(self, results: Results, key: str) -> Manifest | None:
         text = results.adopt(self._job.id, key)
-        return None if text is None else Manifest.from_json(text)
+        try:
+            return None if text is None else Manifest.from_json(text)
+        except MiveError:
+            # Another version wrote it.
+            results.of(self._job.id).clear()
+            return None
 
     def _warned(self, warnings: Sequence[str]) -> None:
         if warnings:

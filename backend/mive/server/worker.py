@@ -12,12 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from mive.errors import Cancelled, EngineError, MiveError, OutOfMemory, OutputError
+from mive.base.work import Costs
+from mive.errors import Cancelled, EngineError, MediaError, MiveError, OutOfMemory, OutputError
+from mive.media.reading import longest_reading
+from mive.server.bell import Listener
 from mive.server.image_limits import check_images, limit_images
 from mive.server.jobs import Job
 from mive.server.leases import LeaseLost
 from mive.server.logs import about, set_up_logging, take_over
-from mive.server.options import WorkerOptions
+from mive.server.loops import going_on
+from mive.server.options import HUNG, WorkerOptions
 from mive.server.results import Results
 from mive.server.store import JobStore
 from mive.server.task import Rendered, Renderer
@@ -25,8 +29,8 @@ from mive.server.watch import Drained, Watch, heartbeat
 from mive.v1 import job_pb2
 from mive.wire.request import range_to_message
 
-POLL_SECONDS = 0.05
-"""How often an idle worker looks for a job."""
+LOOK_SECONDS = 1.0
+"""How often an idle worker looks for a job that nobody rang for: one whose worker was lost."""
 
 TROUBLED_SECONDS = 1.0
 """How long it waits besides while the job store cannot be written."""
@@ -49,27 +53,34 @@ class Worker:
         self.options = options
         self.store = store
         self.renderer = renderer
-        self.results = Results(options.results, options.results_limit)
+        self.results = Results(options.results, options.results_limit, store.database.bell.ring)
         self._drained_at: float | None = None
+        self._listener: Listener | None = None
+        self._running: Job | None = None
+        self._costs = Costs()
 
     def drain(self, seconds: float) -> None:
         """Take no more jobs; the running one ends, or is at a checkpoint after ``seconds`` and one step.
 
-        It only sets a number, so that a signal handler may call it.
+        It only sets a number and wakes the worker, so that a signal handler may call it.
         """
         self._drained_at = time.monotonic() + seconds
+        if self._listener is not None:
+            self._listener.ring()
 
     def run(self) -> None:
         """Edit jobs until drained."""
-        while self._drained_at is None:
-            try:
-                worked = self.step()
-            except OutputError as error:
-                log.error("%s", error)
-                time.sleep(TROUBLED_SECONDS)
-                worked = False
-            if not worked:
-                time.sleep(POLL_SECONDS)
+        with Listener(self.store.database.bell.folder) as self._listener:
+            while self._drained_at is None:
+                try:
+                    worked = self.step()
+                except OutputError as error:
+                    log.error("%s", error)
+                    time.sleep(TROUBLED_SECONDS)
+                    worked = False
+                if not worked and self._drained_at is None:
+                    self._listener.wait(LOOK_SECONDS)
+        self._listener = None
 
     def step(self) -> bool:
         """Edit the next job, if there is one.
@@ -83,9 +94,30 @@ class Worker:
         beating = heartbeat(self.store.leases, job.id, self.name, self.options.lease_seconds)
         with about(job=job.id, owner=job.owner), beating:
             log.info("started, time %d", job.attempts)
+            self._running = job
             self._edit(job)
+            self._running = None
         self.renderer.free()
         return True
+
+    def give_up(self, path: str, seconds: float) -> None:
+        """Fail the running job, whose file has not answered for so long. Another thread calls it, and ends the process.
+
+        Nothing else ends a read that hangs; the next process goes on with the next job.
+        """
+        job = self._running
+        if job is None:
+            return
+        with about(job=job.id, owner=job.owner):
+            log.error("a file has not answered for %.0f s; this worker ends", seconds)
+            self._fail(
+                job,
+                MediaError(
+                    f"{path} has not answered for {seconds:.0f} seconds",
+                    expected="a file on a disk that answers, in a format that can be decoded",
+                    fix="Look at the disk that it lies on, or upload the file",
+                ),
+            )
 
     def _edit(self, job: Job) -> None:
         leases = self.store.leases
@@ -100,6 +132,7 @@ class Worker:
                 leases.release(job.id, self.name)
         except Cancelled as error:
             reason = error.what
+            log.info("cancelled")
             self._end(job, lambda: leases.cancelled(job.id, self.name, reason))
         except MiveError as error:
             self._fail(job, error)
@@ -109,15 +142,18 @@ class Worker:
 
     def _render(self, job: Job) -> Rendered:
         """Edit it; out of memory, once more from the start with half the window."""
-        watch = Watch(
-            self.store.leases, job, self.name, self._out_of_time, self.options.most_frames, self.options.longest_side
-        )
+        own = self.options
+        limits = (own.most_frames, own.longest_side, own.matte_bytes)
+        watch = Watch(self.store.leases, job, self.name, self._out_of_time, *limits, costs=self._costs)
         checkpoints, results = self.options.checkpoints / job.id, self.results
-        check_images(job.request, self.options.longest_side)
+        task = watch.task(job.window, checkpoints, results)
+        check_images(task.request, self.options.longest_side)
         try:
-            return self.renderer.render(watch.task(job.window, checkpoints, results))
+            rendered = self.renderer.render(task)
+            watch.learn()
+            return rendered
         except OutOfMemory:
-            half = None if job.window is not None else self.renderer.half_window(job.request)
+            half = None if job.window is not None else self.renderer.half_window(task.request)
             if half is None:
                 raise
         # Here the error, and with it all that its frames held, is gone.
@@ -171,7 +207,7 @@ def _unexpected(error: Exception) -> EngineError:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a worker until SIGTERM, SIGINT or the end of standard input, which means that its supervisor died.
+    """Run a worker until SIGTERM, SIGINT, SIGHUP or the end of standard input, which means that its supervisor died.
 
     Returns:
         0, or the exit code of the error that kept it from starting.
@@ -191,9 +227,10 @@ def main(arguments: Sequence[str]) -> int:
     # What models bring with them is imported by now.
     take_over()
     worker = Worker(store, options, renderer)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: worker.drain(options.drain_seconds))
     threading.Thread(target=_await_end, args=(worker,), daemon=True).start()
+    threading.Thread(target=_await_answers, args=(worker, options.read_seconds), daemon=True).start()
     leases.announce(options.name, options.device, "ready", about=renderer.about())
     worker.run()
     leases.announce(options.name, options.device, "stopped")
@@ -216,6 +253,17 @@ def _await_end(worker: Worker) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     worker.drain(0)
+
+
+def _await_answers(worker: Worker, seconds: float) -> None:
+    """Ends the process where a file does not answer."""
+    while True:
+        time.sleep(min(seconds / 10, 1.0))
+        asked = longest_reading()
+        if asked is not None and asked[1] > seconds:
+            with going_on("a job whose file does not answer could not be failed"):
+                worker.give_up(*asked)
+            os._exit(HUNG)
 
 
 if __name__ == "__main__":

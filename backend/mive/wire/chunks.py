@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from mive.errors import RequestError
@@ -98,10 +99,23 @@ class Cursor:
 def split_frame(index: int, frame: Pixels, layout: FrameFormat) -> Iterator[media_pb2.FrameChunk]:
     """The pieces of a frame ``[H, W]`` or ``[H, W, C]``, top row first; see :func:`mive.wire.formats.pack`."""
     data = pack(frame, layout)
-    header = media_pb2.FrameHeader(format=format_to_message(layout), size=layout.size)
+    yield from split_bytes(index, data, frame_header(data, layout))
+
+
+def split_bytes(index: int, data: memoryview, header: media_pb2.FrameHeader) -> Iterator[media_pb2.FrameChunk]:
+    """The pieces of a frame whose bytes and header are there already."""
     for offset in range(0, len(data), CHUNK_BYTES):
         piece = bytes(data[offset : offset + CHUNK_BYTES])
         yield media_pb2.FrameChunk(frame=index, header=None if offset else header, offset=offset, data=piece)
+
+
+def frame_header(data: memoryview, layout: FrameFormat) -> media_pb2.FrameHeader:
+    """What is sent before the bytes of a frame.
+
+    Args:
+        data: all of them, as `mive.wire.formats.pack` gives them.
+    """
+    return media_pb2.FrameHeader(format=format_to_message(layout), size=layout.size, xxh3=xxhash.xxh3_128_digest(data))
 
 
 def join_frames(
@@ -154,6 +168,7 @@ class FrameJoiner:
         if not complete:
             return None
         self._current = None
+        current.check()
         return Frame(current.index, current.layout, unpack(current.data, current.layout))
 
     def finish(self) -> None:
@@ -172,7 +187,7 @@ class FrameJoiner:
         if chunk.header.size != layout.size:
             expected = f"{layout.size} bytes, as the format takes"
             raise _refused("header.size", f"a declared size of {chunk.header.size} bytes", expected)
-        self._current = _Partial(chunk.frame, layout)
+        self._current = _Partial(chunk.frame, layout, chunk.header.xxh3)
 
     def _region(self, chunk: media_pb2.FrameChunk, current: _Partial) -> Data:
         if self._read_region is None:
@@ -185,9 +200,10 @@ class FrameJoiner:
 class _Partial:
     """A frame that is arriving."""
 
-    def __init__(self, index: int, layout: FrameFormat) -> None:
+    def __init__(self, index: int, layout: FrameFormat, xxh3: bytes) -> None:
         self.index = index
         self.layout = layout
+        self.xxh3 = xxh3
         self.cursor = Cursor(layout.size, what="frame")
         self._buffer: NDArray[np.uint8] | None = None
         self.data: Data = b""
@@ -200,6 +216,16 @@ class _Partial:
             self.data = self._buffer.data
         self._buffer[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
         return self.cursor.complete
+
+    def check(self) -> None:
+        """Compares all the bytes with their hash, where one was sent."""
+        if self.xxh3 and xxhash.xxh3_128_digest(self.data) != self.xxh3:
+            raise RequestError(
+                f"frame {self.index} was damaged on its way: its bytes are not those of its hash",
+                expected="the bytes that were sent",
+                fix="Fetch it again; if it stays so, look at the memory and disks of both machines",
+                field="chunk.header.xxh3",
+            )
 
     def take(self, data: Data) -> bool:
         """Takes the whole frame at once."""

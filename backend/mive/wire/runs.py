@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mive.base.samples import BY_NAME, INTEGERS, Sample, listed, white
 from mive.errors import RequestError
@@ -68,8 +69,22 @@ def decode_runs(message: media_pb2.MatteRuns, *, limits: FrameLimits = LIMITS, a
     """The frames ``[H, W]`` of uint8 or uint16, one at a time.
 
     Raises:
+        RequestError: as `check_runs`; nothing of the declared size is allocated before its runs are known to add up.
+    """
+    sample = BY_NAME[pixel_format_from_message(message.pixel_format, at)]
+    shape = (message.height, message.width)
+    checked = check_runs(message, limits=limits, at=at)
+    return (np.repeat(runs[:, 1].astype(sample.dtype), runs[:, 0]).reshape(shape) for runs in checked)
+
+
+def check_runs(
+    message: media_pb2.MatteRuns, *, limits: FrameLimits = LIMITS, at: str = "runs"
+) -> Iterator[NDArray[np.uint32]]:
+    """The runs of each frame, ``[N, 2]``: how long each is, and its value. They take as much memory as the message.
+
+    Raises:
         RequestError: before the first frame where size or type are wrong, else at the frame whose runs do not make up
-            one; nothing of the declared size is allocated before its runs are known to add up.
+            one.
     """
     check_sides(message.width, message.height, limits, at)
     sample = BY_NAME[pixel_format_from_message(message.pixel_format, at)]
@@ -79,7 +94,7 @@ def decode_runs(message: media_pb2.MatteRuns, *, limits: FrameLimits = LIMITS, a
         raise _wrong(f"{at}.frames", "there are no frames", "1 or more")
     if message.width * message.height * sample.dtype.itemsize > limits.frame_bytes:
         raise _wrong(f"{at}.width", "the frames are too large", f"at most {limits.frame_bytes} bytes")
-    return (_decode(message, index, sample, f"{at}.frames[{index}]") for index in range(len(message.frames)))
+    return (_check(message, index, sample, f"{at}.frames[{index}]") for index in range(len(message.frames)))
 
 
 def _encode(frame: Pixels) -> media_pb2.RunFrame:
@@ -89,7 +104,7 @@ def _encode(frame: Pixels) -> media_pb2.RunFrame:
     return media_pb2.RunFrame(lengths=lengths.tolist(), values=flat[starts].tolist())
 
 
-def _decode(message: media_pb2.MatteRuns, index: int, sample: Sample, at: str) -> Pixels:
+def _check(message: media_pb2.MatteRuns, index: int, sample: Sample, at: str) -> NDArray[np.uint32]:
     frame, pixels = message.frames[index], message.width * message.height
     if len(frame.lengths) != len(frame.values):
         what = f"there are {len(frame.lengths)} lengths and {len(frame.values)} values"
@@ -102,7 +117,7 @@ def _decode(message: media_pb2.MatteRuns, index: int, sample: Sample, at: str) -
         )
     if values.max() > (most := white(sample.dtype)):
         raise _wrong(f"{at}.values", f"a value of {int(values.max())}", f"at most {most}")
-    return np.repeat(values.astype(sample.dtype), lengths).reshape(message.height, message.width)
+    return np.stack((lengths, values), axis=1).astype(np.uint32)
 
 
 def _wrong(field: str, what: str, expected: str) -> RequestError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import stat
 import time
 from pathlib import Path
 from typing import Final, Literal
@@ -45,10 +46,10 @@ def read_pair(certificate: Path, key: Path, role: Role) -> tuple[bytes, bytes]:
     """A certificate with its issuers and its private key, as PEM, fit for use now.
 
     Raises:
-        RequestError: one is missing, damaged or encrypted, they do not belong together, or the certificate has expired
-            or is not for this role.
+        RequestError: one is missing, damaged or encrypted, others may read the key, they do not belong together, or the
+            certificate has expired or is not for this role.
     """
-    chain, private = _read(certificate, f"{role}'s certificate"), _read(key, f"{role}'s key")
+    chain, private = _read(certificate, f"{role}'s certificate"), _read_secret(key, f"{role}'s key")
     own = _context(role)
     try:
         own.load_cert_chain(certificate, key, password=lambda: _encrypted(key))
@@ -109,6 +110,18 @@ def _read(path: Path, what: str) -> bytes:
             expected="a PEM file that this process may read",
             fix="Correct the path or its permissions",
         ) from error
+
+
+def _read_secret(path: Path, what: str) -> bytes:
+    text = _read(path, what)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise RequestError(
+            f"the {what} {path} has the mode {mode:04o}, which lets others at it",
+            expected="mode 0600, or 0640 where a group has to read it",
+            fix=f"chmod 600 {path}",
+        )
+    return text
 
 
 def _context(role: Role) -> ssl.SSLContext:

@@ -108,7 +108,8 @@ def refuse_unknown(message: Message, at: str = "") -> None:
             field=at or None,
         )
     for field, value in message.ListFields():
-        if field.message_type is None:
+        # A map's entries are pairs that the contract cannot add to.
+        if field.message_type is None or field.message_type.GetOptions().map_entry:
             continue
         path = joined(at, field.name)
         if field.is_repeated:

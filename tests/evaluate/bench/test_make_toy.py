@@ -81,6 +81,18 @@ def test_the_same_seed_gives_the_same_suite_and_another_another(toy: Suite, tmp_
     assert np.array_equal(*pictures)
 
 
+def test_a_larger_suite_has_small_things_and_full_pictures(tmp_path: Path) -> None:
+    list(make_toy(tmp_path / "large", 2, frames=FrameRange(2, 2), size=540))
+    for clip in load_suite(tmp_path / "large").clips:
+        info = open_clip(clip.source).info
+        assert (info.width, info.height) == (960, 540)
+        for path in sorted(clip.mattes.iterdir()):
+            ids = read_image(path).pixels[..., 0]
+            for one in clip.about.instances:
+                rows = np.flatnonzero((ids == one.id).any(1))
+                assert 6 <= rows.size <= 300
+
+
 def test_a_suite_is_not_written_over(toy: Suite) -> None:
     with pytest.raises(OutputError, match="already"):
         next(make_toy(toy.folder, 1))

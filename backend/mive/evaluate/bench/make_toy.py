@@ -13,7 +13,17 @@ from mive.base.atomic import write_text
 from mive.errors import OutputError, RequestError
 from mive.evaluate.bench.suite import CLIP_FILE, SUITE_FILE, ClipDescription, SuiteDescription, SuiteInstance
 from mive.evaluate.bench.tables import GROUPS
-from mive.evaluate.toyworld import COLOURS, PATTERNS, Renderer, Scene, describe, edited_scene, random_scene, sentence
+from mive.evaluate.toyworld import (
+    COLOURS,
+    PATTERNS,
+    Renderer,
+    Scene,
+    describe,
+    edited_scene,
+    enlarged,
+    random_scene,
+    sentence,
+)
 from mive.evaluate.toyworld.clip import write_clip, write_pictures
 from mive.evaluate.training.rendering import HELD_OUT_SEEDS, SIZE
 from mive.request import FrameRange
@@ -30,6 +40,9 @@ _FEWEST_THINGS: Final = 3
 _MOST_EDITED: Final = 9
 _LEAST_PIXELS: Final = 40
 """What must be seen of every thing in every frame."""
+
+_LEAST_RADIUS: Final = 12
+"""Pixels of the smallest things of suites that are larger than the model."""
 
 _TRIES: Final = 1000
 
@@ -51,8 +64,10 @@ def parse_frames(text: str) -> FrameRange:
     return span
 
 
-def make_toy(folder: Path, clips: int = CLIPS, seed: int = 0, frames: FrameRange = FRAMES) -> Iterator[str]:
-    """Write a suite of 192 px clips; the same numbers give the same suite, always.
+def make_toy(
+    folder: Path, clips: int = CLIPS, seed: int = 0, frames: FrameRange = FRAMES, size: int = SIZE
+) -> Iterator[str]:
+    """Write a suite of square 192 px clips, or of larger ones of 16:9; the same numbers give the same suite, always.
 
     As in the paper's data set, each clip has 3 to 12 things that stay in view, of which 1 to 9 are edited. Each
     of these is to get another colour and a pattern; within a clip, all these colours differ. Every scene is of a
@@ -63,6 +78,7 @@ def make_toy(folder: Path, clips: int = CLIPS, seed: int = 0, frames: FrameRange
         clips: how many.
         seed: another gives other clips.
         frames: the least and the most frames of a clip.
+        size: pixels of the short side, 192 or more. In larger clips things are from 24 pixels to half the frame tall.
 
     Yields:
         each clip's name once it is written; the suite can be read after the last.
@@ -78,7 +94,7 @@ def make_toy(folder: Path, clips: int = CLIPS, seed: int = 0, frames: FrameRange
         rng = np.random.default_rng([HELD_OUT_SEEDS, seed, number])
         length = int(rng.integers(frames.first, frames.last + 1))
         edited = _edited_count(rng)
-        scene = _scene(rng, edited, length)
+        scene = _scene(rng, edited, length, size)
         name = f"{number:04d}"
         looks = _new_looks(rng, scene, edited)
         about = _described(scene, looks)
@@ -90,7 +106,7 @@ def make_toy(folder: Path, clips: int = CLIPS, seed: int = 0, frames: FrameRange
     told = str(frames.first) if frames.first == frames.last else str(frames)
     suite = SuiteDescription(
         name=f"toy world, {clips} clips",
-        description=f"Shaded solids on textured grounds, {SIZE} px, {told} frames, seed {seed}.",
+        description=f"Shaded solids on textured grounds, {size} px, {told} frames, seed {seed}.",
     )
     write_text(folder / SUITE_FILE, suite.to_json())
 
@@ -101,17 +117,20 @@ def _edited_count(rng: np.random.Generator) -> int:
     return int(rng.integers(group.start, min(group.stop, _MOST_EDITED + 1)))
 
 
-def _scene(rng: np.random.Generator, edited: int, length: int) -> Scene:
+def _scene(rng: np.random.Generator, edited: int, length: int, size: int) -> Scene:
     """A scene with at least as many things as are edited, all of them in view in every frame."""
     things = int(rng.integers(max(_FEWEST_THINGS, edited), _MOST_THINGS + 1))
     # Many things only fit where the largest of them is smaller.
-    scale = (0.04, 0.08 + 0.7 / things**0.5)
+    scale, frame = (0.04, 0.08 + 0.7 / things**0.5), (SIZE, SIZE)
+    if size != SIZE:
+        # Tried out small.
+        scale, frame = (_LEAST_RADIUS / size, min(0.25, scale[1])), (SIZE, round(SIZE * 16 / 9))
     for _ in range(_TRIES):
         seed = HELD_OUT_SEEDS + int(rng.integers(2**40))
-        scene = random_scene(seed, (SIZE, SIZE), (things, things), scale, spacing=0.95)
+        scene = random_scene(seed, frame, (things, things), scale, spacing=0.95)
         slowed = _slowed(scene, FRAMES.last / max(length, FRAMES.last))
-        if len(scene.things) == things and _all_in_view(slowed, length):
-            return slowed
+        if len(scene.things) == things and _all_in_view(slowed, length, _LEAST_PIXELS * (SIZE / size) ** 2):
+            return slowed if size == SIZE else enlarged(slowed, (size, round(size * 8 / 9) * 2))
     raise AssertionError(f"no scene of {things} things in {_TRIES} tries")
 
 
@@ -129,12 +148,12 @@ def _slowed(scene: Scene, factor: float) -> Scene:
     return replace(scene, things=things)
 
 
-def _all_in_view(scene: Scene, length: int) -> bool:
+def _all_in_view(scene: Scene, length: int, least: float) -> bool:
     renderer = Renderer(scene)
     # The ends are where things leave or get covered: most scenes that fail do so there.
     for number in dict.fromkeys((length - 1, 0, *range(length))):
         ids = renderer.frame(number).ids
-        if np.bincount(ids.ravel(), minlength=len(scene.things) + 1)[1:].min() < _LEAST_PIXELS:
+        if np.bincount(ids.ravel(), minlength=len(scene.things) + 1)[1:].min() < least:
             return False
     return True
 

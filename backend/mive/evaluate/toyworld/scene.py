@@ -170,16 +170,36 @@ def edited_scene(scene: Scene, looks: Mapping[int, tuple[str, str]]) -> Scene:
     return scene
 
 
+def enlarged(scene: Scene, size: tuple[int, int]) -> Scene:
+    """The same scene at another (height, width); things and their ways grow as its height does.
+
+    Surfaces and outlines are rendered anew; the ground's grains keep their size in pixels.
+    """
+    factor = size[0] / scene.size[0]
+
+    def larger(pair: tuple[float, float]) -> tuple[float, float]:
+        return pair[0] * factor, pair[1] * factor
+
+    things = tuple(
+        replace(
+            thing,
+            position=larger(thing.position),
+            radius=thing.radius * factor,
+            velocity=larger(thing.velocity),
+        )
+        for thing in scene.things
+    )
+    return replace(scene, size=size, pan=larger(scene.pan), things=things)
+
+
 class Renderer:
     """Renders a scene's frames; keeps its ground texture between frames."""
-
-    MARGIN = 48
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         height, width = scene.size
         rng = np.random.default_rng(scene.ground_seed)
-        margin = self.MARGIN
+        margin = self._margin = max(48, min(scene.size) // 4)
         self._texture = ground_texture(scene.ground, rng, (height + 2 * margin, width + 2 * margin))
         vignette = np.linspace(1 - 0.2 * scene.horizon, 1.05, height, dtype=np.float32)
         self._fade = vignette[:, None, None]
@@ -192,8 +212,8 @@ class Renderer:
         height, width = scene.size
         shift = np.array(
             [
-                [1, 0, self.MARGIN + scene.pan[0] * number],
-                [0, 1, self.MARGIN + scene.pan[1] * number],
+                [1, 0, self._margin + scene.pan[0] * number],
+                [0, 1, self._margin + scene.pan[1] * number],
             ]
         )
         image = cv2.warpAffine(

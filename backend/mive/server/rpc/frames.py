@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -13,18 +14,18 @@ from mive.errors import RequestError
 from mive.media.info import Pixels
 from mive.request import FrameRange
 from mive.server.errors import NotThereYet, ResultsGone
-from mive.server.jobs import Job
+from mive.server.jobs import Job, read_clip, unreadable
 from mive.server.regions import Regions
 from mive.server.results import Results
 from mive.server.rpc.pulse import Pulse
 from mive.server.store import JobStore
+from mive.server.work import Call, Pool
 from mive.v1 import media_pb2, mive_pb2
-from mive.wire.chunks import split_frame
+from mive.wire.chunks import frame_header, split_bytes
 from mive.wire.clip import clip_from_message
 from mive.wire.formats import (
     FrameFormat,
     RowOrder,
-    format_to_message,
     pack,
     pixel_format_from_message,
     row_order_from_message,
@@ -44,6 +45,7 @@ class FrameCalls:
     results: Results
     regions: Regions
     pulse: Pulse
+    pool: Pool
 
     async def fetch(self, owner: str, asked: mive_pb2.FetchFramesRequest) -> AsyncIterator[media_pb2.FrameChunk]:
         """The pieces of the frames asked for, in that order.
@@ -60,15 +62,14 @@ class FrameCalls:
         offset = self._check_region(owner, asked, layout, sum(map(len, ranges)))
         for index in chain.from_iterable(part.indices() for part in ranges):
             frame = await self._frame(owner, job.id, index, asked.wait)
-            converted = await asyncio.to_thread(to_pixel_format, frame, layout.pixel_format)
             if offset is None:
+                data, header = await self.pool.run(partial(_packed, frame, layout))
                 # Each piece is made when the one before it has gone.
-                for chunk in split_frame(index, converted, layout):
+                for chunk in split_bytes(index, data, header):
                     yield chunk
                 continue
             place = media_pb2.RegionSlice(region_id=asked.into.region_id, offset=offset, size=layout.size)
-            await asyncio.to_thread(self._put, owner, place, converted, layout)
-            header = media_pb2.FrameHeader(format=format_to_message(layout), size=layout.size)
+            header = await self.pool.run(partial(self._put, owner, place, frame, layout))
             yield media_pb2.FrameChunk(frame=index, header=header, region=place)
             offset += layout.size
 
@@ -88,21 +89,24 @@ class FrameCalls:
             await self.pulse.after(beat)
 
     async def _frame(self, owner: str, job_id: str, index: int, wait: bool) -> Pixels:
+        results, finished = self.results.of(job_id), False
         while True:
             beat = self.pulse.count
-            # The job comes first: the frames of one that is done were written before.
-            job = await asyncio.to_thread(self.store.get, owner, job_id)
             try:
-                return await asyncio.to_thread(self.results.of(job_id).read, index)
+                return await self.pool.run(lambda call: results.read(index))
             except ResultsGone:
-                if job.finished:
+                # The frames of a job that is done were written before, so they are looked for once more after that.
+                if finished:
                     raise
-                if not wait:
-                    raise NotThereYet(
-                        f"frame {index} is not finished",
-                        expected="one of the job's finished_frames",
-                        fix='Fetch it later, or set "wait"',
-                    ) from None
+                finished = (await asyncio.to_thread(self.store.get, owner, job_id)).finished
+            if finished:
+                continue
+            if not wait:
+                raise NotThereYet(
+                    f"frame {index} is not finished",
+                    expected="one of the job's finished_frames",
+                    fix='Fetch it later, or set "wait"',
+                )
             await self.pulse.after(beat)
 
     def _check_region(
@@ -122,14 +126,26 @@ class FrameCalls:
         self.regions.check(owner, asked.into, "into")
         return asked.into.offset
 
-    def _put(self, owner: str, place: media_pb2.RegionSlice, frame: Pixels, layout: FrameFormat) -> None:
-        self.regions.write(owner, place, pack(frame, layout))
+    def _put(
+        self, owner: str, place: media_pb2.RegionSlice, frame: Pixels, layout: FrameFormat, call: Call
+    ) -> media_pb2.FrameHeader:
+        data, header = _packed(frame, layout, call)
+        self.regions.write(owner, place, data)
+        return header
+
+
+def _packed(frame: Pixels, layout: FrameFormat, call: Call) -> tuple[memoryview, media_pb2.FrameHeader]:
+    """A frame's bytes as they are sent, and what is sent before them."""
+    data = pack(to_pixel_format(frame, layout.pixel_format), layout)
+    return data, frame_header(data, layout)
 
 
 def _layout(job: Job, asked: mive_pb2.FetchFramesRequest) -> FrameFormat:
     """How the job's frames are to lie in memory."""
-    assert job.clip is not None, "a job with frames knows its clip"
-    clip = clip_from_message(media_pb2.ClipInfo.FromString(job.clip))
+    stored = read_clip(job)
+    if stored is None:
+        raise unreadable("clip")
+    clip = clip_from_message(stored)
     pixel_format = IN_MEMORY[clip.depth].name
     if asked.pixel_format:
         pixel_format = pixel_format_from_message(asked.pixel_format, "fetch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,11 +12,11 @@ from mive import errors as known_errors
 from mive.errors import MiveError
 from mive.request import FrameRange
 from mive.server.errors import DeadlinePassed
-from mive.server.jobs import Job
+from mive.server.jobs import Job, Reached, read_clip
 from mive.server.rpc.refusals import code_of
-from mive.v1 import job_pb2, media_pb2
+from mive.v1 import job_pb2
 from mive.wire.errors import error_to_detail
-from mive.wire.jobs import priority_to_message, state_to_message
+from mive.wire.jobs import priority_to_message, stage_to_message, state_to_message
 from mive.wire.request import range_to_message, request_to_message
 
 
@@ -25,10 +26,18 @@ class Redact(Protocol):
     def __call__(self, text: str, *, apart: bool = False) -> str: ...
 
 
-def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact: Redact) -> job_pb2.Job:
+def job_to_message(
+    job: Job,
+    position: int | None,
+    frames: Iterable[int],
+    redact: Redact,
+    labels: Mapping[str, str] = MappingProxyType({}),
+    now: float = 0.0,
+) -> job_pb2.Job:
     """A job without its clip and request.
 
     Args:
+        now: on the steady clock, from which on the rest of the time counts.
         position: jobs that start before it, where it waits.
         frames: indices of the frames that can be fetched, ascending.
         redact: for the texts of errors.
@@ -42,7 +51,11 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
         attempts=job.attempts,
         finished_frames=[range_to_message(part) for part in FrameRange.runs(frames)],
         last_sequence=job.last_event,
+        labels=labels,
+        retry_of=job.retry_of or "",
     )
+    if job.reached is not None:
+        message.progress.CopyFrom(_progress(job.reached, now))
     for name in ("started", "ended", "deadline"):
         if (seconds := getattr(job, name)) is not None:
             getattr(message, name).CopyFrom(timestamp(seconds))
@@ -55,11 +68,19 @@ def job_to_message(job: Job, position: int | None, frames: Iterable[int], redact
     return message
 
 
+def _progress(reached: Reached, now: float) -> job_pb2.JobProgress:
+    message = job_pb2.JobProgress(stage=stage_to_message(reached.stage), share=reached.share)
+    if reached.eta is not None:
+        left = max(reached.eta - max(now - reached.told, 0.0), 0.0)
+        message.eta.FromMilliseconds(round(left * 1000))
+    return message
+
+
 def add_details(message: job_pb2.Job, job: Job, redact: Redact) -> None:
     """Add what only GetJob tells: the request, and the clip once it was opened."""
-    message.request.CopyFrom(request_to_message(job.request.with_sources(redact)))
-    if job.clip is not None:
-        clip = media_pb2.ClipInfo.FromString(job.clip)
+    if job.request is not None:
+        message.request.CopyFrom(request_to_message(job.request.with_sources(redact)))
+    if (clip := read_clip(job)) is not None:
         clip.path = redact(clip.path)
         files = [redact(path) for path in clip.files]
         del clip.files[:]

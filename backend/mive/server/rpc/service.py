@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mive.server.auth import current_owner
 from mive.server.rpc.frames import FrameCalls
-from mive.server.rpc.jobs import JobCalls
+from mive.server.rpc.jobs import VANISHED, JobCalls
 from mive.server.rpc.refusals import Context
 from mive.server.rpc.transfers import TransferCalls
 from mive.server.rpc.watching import Watching
 from mive.v1 import mive_pb2, mive_pb2_grpc
-
-VANISHED = "Nobody watched it any longer"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class MiveService(mive_pb2_grpc.MiveServicer):
     async def GetServerInfo(
         self, request: mive_pb2.GetServerInfoRequest, context: Context
     ) -> mive_pb2.GetServerInfoResponse:
-        return mive_pb2.GetServerInfoResponse(info=self.info())
+        return mive_pb2.GetServerInfoResponse(info=await asyncio.to_thread(self.info))
 
     async def Upload(
         self, requests: AsyncIterator[mive_pb2.UploadRequest], context: Context
@@ -42,6 +42,15 @@ class MiveService(mive_pb2_grpc.MiveServicer):
 
     async def GetUpload(self, request: mive_pb2.GetUploadRequest, context: Context) -> mive_pb2.GetUploadResponse:
         return mive_pb2.GetUploadResponse(status=await self.transfers.status(_owner(), request.upload_id))
+
+    async def ListUploads(self, request: mive_pb2.ListUploadsRequest, context: Context) -> mive_pb2.ListUploadsResponse:
+        return await self.transfers.list(_owner(), request)
+
+    async def DeleteUpload(
+        self, request: mive_pb2.DeleteUploadRequest, context: Context
+    ) -> mive_pb2.DeleteUploadResponse:
+        await self.transfers.delete(_owner(), request.upload_id)
+        return mive_pb2.DeleteUploadResponse()
 
     async def OpenRegion(
         self, request: mive_pb2.OpenRegionRequest, context: Context
@@ -69,8 +78,9 @@ class MiveService(mive_pb2_grpc.MiveServicer):
             ended = True
         finally:
             if not ended:
-                # This task is being cancelled, so it cannot wait for a thread.
-                self.jobs.store.cancel(_owner(), job.id, VANISHED)
+                # This task is being cancelled, so it waits for nothing.
+                cancel = partial(self.jobs.store.cancel, _owner(), job.id, VANISHED)
+                self.jobs.pools.tidying.later(cancel, "a preview that nobody watches could not be cancelled")
 
     async def WatchJob(
         self, request: mive_pb2.WatchJobRequest, context: Context
@@ -86,6 +96,10 @@ class MiveService(mive_pb2_grpc.MiveServicer):
 
     async def CancelJob(self, request: mive_pb2.CancelJobRequest, context: Context) -> mive_pb2.CancelJobResponse:
         return mive_pb2.CancelJobResponse(job=await self.jobs.cancel(_owner(), request.job_id))
+
+    async def RetryJob(self, request: mive_pb2.RetryJobRequest, context: Context) -> mive_pb2.RetryJobResponse:
+        job, new = await self.jobs.retry(_owner(), request)
+        return mive_pb2.RetryJobResponse(job=await self.jobs.message(_owner(), job.id), existing=not new)
 
     async def FetchFrames(
         self, request: mive_pb2.FetchFramesRequest, context: Context
