@@ -81,6 +81,7 @@ MatteFit = Literal["exact", "fit"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
 FramingName = Literal["whole", "close"]
+GuidanceForm = Literal["plain", "rescaled", "projected"]
 
 
 def _one_of(kind: str, names: Iterable[str], usual: str) -> Callable[[str], str]:
@@ -127,6 +128,7 @@ class ResolvedSettings(Model):
     guidance: Weight = PAPER_GUIDANCE
     guidance_factor: Weight = 1.0
     close_guidance: Weight | None = None
+    guidance_form: GuidanceForm = "plain"
     plan: PlanName = USUAL_PLAN
     solver: SolverName = SOLVER
     nps_passes: NpsPasses = NPS_PASSES
@@ -193,6 +195,9 @@ class Settings(Model):
     close_guidance: Weight | None = Field(
         default=None,
         description="the guidance scale in views that show few instances large; none means the guidance scale",
+    )
+    guidance_form: GuidanceForm | None = Field(
+        default=None, description="plain guidance, or what keeps strong guidance from burning colours out"
     )
     plan: PlanName | None = Field(default=None, description="the name of the sampling plan")
     solver: SolverName | None = Field(

@@ -119,7 +119,7 @@ def test_one_caption_for_all_edits_the_frame_as_a_whole() -> None:
 
 @pytest.mark.parametrize(
     ("instances", "scale", "guidance"),
-    [((1,), 2.0, 8.0), ((1, 2, 3), 1.0, 8.0), ((1, 2, 3, 4), 2.0, None), ((1,), 4.0, None), ((1,), 0.5, None)],
+    [((1,), 2.0, 8.0), ((1, 2, 3), 1.0, 8.0), ((1, 2, 3, 4), 2.0, None), ((1,), 4.0, None), ((1,), 0.5, 8.0)],
     ids=["one", "three", "a crowd", "few pixels of its own", "made smaller"],
 )
 def test_weak_guidance_is_for_few_things_that_are_seen_well(

@@ -83,6 +83,7 @@ def make_sampler(
         guidance=tuple(settings.guidance_of(i.guidance) for i in chosen),
         steering=WAYS[settings.ipr].of(settings, chosen),
         per_forward=settings.instances_per_forward,
+        form=settings.guidance_form,
     )
     if settings.frame_attention == "pooled":
         size = (z_0.shape[-2], z_0.shape[-1])

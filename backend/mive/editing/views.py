@@ -99,7 +99,7 @@ def view_guidance(settings: ResolvedSettings, view: View) -> float | None:
 
     ``close_guidance`` is for what close framing shows well: few instances, which have pixels of their own.
     """
-    well = len(view.instances) <= _FEW and 1 <= view.scale < _LARGE
+    well = len(view.instances) <= _FEW and view.scale < _LARGE
     return settings.close_guidance if well and settings.framing == "close" else None
 
 

@@ -17,9 +17,11 @@ from mive.attention.modulation import Modulation
 from mive.errors import EngineError
 from mive.method.denoiser import Call, Conditions, Denoiser
 from mive.method.finite import Finiteness
+from mive.method.guidance import guided
 from mive.method.schedule import Grids, NoiseSchedule
 from mive.method.solvers import USUAL_SOLVER, Past, Solver
 from mive.plans import Fuse, Lps, Nps, Plan, PlanStep, Reinvert
+from mive.settings import GuidanceForm
 
 Inverted = Mapping[int | None, Tensor]
 """z̃ by train timestep, [N, C, h, w] each; None is z_0."""
@@ -40,12 +42,14 @@ class Edits:
         guidance: classifier-free guidance scales.
         steering: what steers attention in modulated steps.
         per_forward: how many instances go through one forward; bounds memory, changes nothing else.
+        form: of guidance.
     """
 
     captions: tuple[str, ...]
     guidance: tuple[float, ...]
     steering: Steering = lambda *_: None
     per_forward: int = 1
+    form: GuidanceForm = "plain"
     _scales: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def scale(self, device: torch.device) -> Tensor:
@@ -278,8 +282,8 @@ class Sampler:
         else:
             for items in self._groups():
                 part = z.expand(len(items), *z.shape)
-                guided = self._guided(part, t, step, items, [latents] * len(self.masks), unguided)
-                n = n + (guided * self.masks[items.start : items.stop]).sum(0)
+                heard = self._guided(part, t, step, items, [latents] * len(self.masks), unguided)
+                n = n + (heard * self.masks[items.start : items.stop]).sum(0)
         return self.solver.step(self.schedule, z, n, t, self.grids.before(step.s), past)
 
     def _joint(self, z: Tensor, t: int, step: Nps, latents: object, unguided: Tensor) -> Tensor:
@@ -295,8 +299,11 @@ class Sampler:
             )
         instances = tuple(range(count)) if step.modulated else (None,) * count
         call = Call(z[None], t, self.edits.captions, instances, modulation, joint=True, latents=(latents,))
-        scale = (self._scale * self.masks).sum(0)
-        return unguided + scale * (self._epsilon(call)[0] - unguided)
+        conditional = self._epsilon(call)[0]
+        if self.edits.form == "plain":
+            return unguided + (self._scale * self.masks).sum(0) * (conditional - unguided)
+        heard = guided(unguided, conditional.expand(count, *z.shape), self._scale, self.masks, self.edits.form)
+        return unguided + ((heard - unguided) * self.masks).sum(0)
 
     def _background_noise(self, t: int) -> Tensor:
         """ñ = ε(z̃_t, c_∅, t) without e; it depends on t alone, so each is computed once."""
@@ -329,9 +336,10 @@ class Sampler:
             latents=tokens + tokens[:extra],
         )
         epsilon = self._epsilon(call)
-        guided = epsilon[: len(items)]
+        conditional = epsilon[: len(items)]
         base = epsilon[len(items) :] if unguided is None else unguided
-        return base + self._scale[items.start : items.stop] * (guided - base)
+        part = slice(items.start, items.stop)
+        return guided(base, conditional, self._scale[part], self.masks[part], self.edits.form)
 
     @property
     def _scale(self) -> Tensor:
