@@ -94,7 +94,10 @@ class Plain:
 
 @dataclass(frozen=True)
 class Before:
-    """Makes clips by the `mive` of another checkout, which must know the settings that are named."""
+    """Makes clips by the `mive` of another checkout, with the settings as they are asked for.
+
+    They mean the same there if the preset is the paper's, which says what the others leave to the version.
+    """
 
     program: Path
     settings: Settings
@@ -126,7 +129,7 @@ def makers(options: argparse.Namespace, settings: Settings) -> Iterator[Maker]:
         yield Before(options.before, settings, options.bundle)
     for name in options.rows.split(","):
         if name == "plain":
-            yield Plain(settings, options.bundle)
+            yield Plain(choose([EXACT])[0].settings(settings), options.bundle)
         else:
             (method,) = choose([name])
             yield Editing(method, settings, options.bundle, InversionCache(None))

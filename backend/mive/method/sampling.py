@@ -90,8 +90,13 @@ class State:
 
     def to(self, device: torch.device) -> State:
         """The same state on ``device``."""
-        fused, instances = (None if z is None else z.to(device) for z in (self.fused, self.instances))
-        return State(self.position, fused, instances, None if self.past is None else self.past.to(device))
+        return self.mapped(lambda z: z.to(device))
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> State:
+        """The same state with every tensor changed."""
+        fused, instances = (None if z is None else change(z) for z in (self.fused, self.instances))
+        past = None if self.past is None else Past(change(self.past.clean), self.past.t)
+        return State(self.position, fused, instances, past)
 
 
 def invert(

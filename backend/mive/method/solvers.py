@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-import torch
 from torch import Tensor
 
 from mive.method.schedule import Grids, NoiseSchedule, log_snr_grids, make_grids
@@ -27,10 +26,6 @@ class Past:
 
     clean: Tensor
     t: int
-
-    def to(self, device: torch.device) -> Past:
-        """The same on ``device``."""
-        return Past(self.clean.to(device), self.t)
 
 
 class Step(Protocol):

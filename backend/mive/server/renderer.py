@@ -18,7 +18,7 @@ import torch
 from mive import __version__
 from mive.base.progress import Clock, Progress
 from mive.edit import Shot, open_shot
-from mive.editing.checkpoint import Checkpoint
+from mive.editing.checkpoint import Checkpoint, Trailing
 from mive.editing.editor import Editor
 from mive.editing.framing import Framing
 from mive.editing.inversions import InversionCache
@@ -146,6 +146,7 @@ class EditRenderer:
             task.results.clear()
         ahead = False
 
+        @Trailing
         def keep(checkpoint: Checkpoint) -> None:
             nonlocal ahead
             checkpoints.save(checkpoint, windows[checkpoint.window].window.first)

@@ -89,7 +89,7 @@ def test_scores_against_the_ideal_tell_what_the_bundles_vae_reaches(
         (["--foreign", "full=."], "names a method of MIVE's"),
         (["--foreign", "theirs=nowhere"], "no folder nowhere"),
         (["--methods", "full", "--clips", "0-9"], "clips 0-9 were asked for"),
-        (["--methods", "full", "--preset", "fast"], "preset"),
+        (["--methods", "full", "--preset", "swift"], "preset"),
         (["--methods", "full", "--set", "stepz=3"], "stepz"),
     ],
 )
