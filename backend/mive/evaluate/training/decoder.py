@@ -56,7 +56,9 @@ def train_decoder(scenes: Scenes, vae: AutoencoderKL, work: Path, seconds: float
     """Train the decoder of ``vae`` in place; the encoder and the latents' scale stay."""
     device, dtype = scenes.device, training_dtype(scenes.device)
     vae.to(device, memory_format=torch.channels_last)
-    encoder = nn.ModuleList([vae.encoder, vae.quant_conv]).to(dtype).requires_grad_(False)
+    encoder = nn.ModuleList([vae.encoder, vae.quant_conv]).requires_grad_(False)
+    exact = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder.to(dtype)
     decoder = nn.ModuleList([vae.decoder, vae.post_quant_conv])
 
     def draw(step: int, progress: float, generator: torch.Generator) -> tuple[Tensor, ...]:
@@ -73,7 +75,7 @@ def train_decoder(scenes: Scenes, vae: AutoencoderKL, work: Path, seconds: float
         return picture_loss(rebuilt, images, things), figures
 
     train(decoder, draw, loss, Recipe("decoder", 1_000_000, 6e-4, seconds, ema=0.998), work)
-    encoder.float()
+    encoder.float().load_state_dict(exact)
 
 
 def main() -> None:
