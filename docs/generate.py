@@ -118,6 +118,23 @@ def methods() -> Iterator[str]:
     return table("method | in reports | changes | the paper's tables", rows)
 
 
+def outputs() -> Iterator[str]:
+    """What each kind of output holds of its source."""
+    from mive.media.holding import CODECS_HOLD, CONTAINERS, IMAGES, Holding
+
+    columns: dict[str, Holding] = dict(IMAGES)
+    columns.update({str(codec): each for codec, each in CODECS_HOLD.items()})
+    columns.update({suffix: Holding(kinds) for suffix, kinds in CONTAINERS.items()})
+    kinds = sorted({kind for each in columns.values() for kind in each.kinds | each.alike} | {"captions", "data"})
+    rows: list[tuple[object, ...]] = [(kind, *(_held(kind, each) for each in columns.values())) for kind in kinds]
+    bits = ("" if name in CONTAINERS else each.bits for name, each in columns.items())
+    return table("of the source | " + " | ".join(f"`{name}`" for name in columns), [*rows, ("bits", *bits)])
+
+
+def _held(kind: str, output: Any) -> str:
+    return "×" if kind in output.kinds else "alike" if kind in output.alike else ""
+
+
 def keys(path: str) -> Iterator[str]:
     """The keys of a configuration file, sections included."""
     return table("key | default | what it is", _keys(_object(path)))
@@ -354,8 +371,8 @@ def _first_lines(documented: Any) -> str:
 MAKERS: Final[dict[str, Callable[..., Iterator[str]]]] = {
     maker.__name__: maker
     for maker in (
-        api, command, effect, equations, errors, help_text, keys, methods, metrics, model, plans, presets, scores,
-        settings,
+        api, command, effect, equations, errors, help_text, keys, methods, metrics, model, outputs, plans, presets,
+        scores, settings,
     )
 }  # fmt: skip
 

@@ -13,7 +13,10 @@ from mive.editing.inversions import InversionCache
 from mive.errors import MediaError, OutputError
 from mive.manifest import manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, Mattes, open_clip, open_mattes, open_writer
+from mive.media.asked import Reading
 from mive.media.hashing import content_digest, hashed, matte_hashes
+from mive.media.origin import Origin, inputs_of, require_apart
+from mive.media.told import Warnings
 from mive.networks.bundle_files import find_bundle
 from mive.networks.bundle_layout import bundle_defaults
 from mive.request import EditRequest, FrameRange, ResolvedSettings
@@ -48,6 +51,7 @@ def run_edit(
     codec: Codec | None = None,
     engine: EngineName = USUAL_ENGINE,
     warn: Callable[[Sequence[str]], None] = lambda warnings: None,
+    inputs: Sequence[Path] = (),
 ) -> EditResult:
     """Edit a clip as a request says and write the frames and their manifest.
 
@@ -62,7 +66,8 @@ def run_edit(
         cache: where inversions are kept; None keeps none.
         codec: overrides what the suffix of ``out`` says.
         engine: what runs the networks.
-        warn: told what the user should know, as soon as it is known, before the first step; the result has it all.
+        warn: told what the user should know, before the first step; the result has that, and what came up later.
+        inputs: files that were read to make the request, which the output must not touch either.
 
     Raises:
         MiveError: see `mive.errors`.
@@ -71,11 +76,13 @@ def run_edit(
     report(Progress("load", 0, 1))
     shot = open_shot(request)
     clip, mattes, frames = shot.clip, shot.mattes, shot.frames
-    with open_writer(out, clip.info, frames, codec) as writer:
+    origin = Origin(clip, (*inputs, *inputs_of(request), *mattes.files, shot.folder), shot.warnings)
+    require_apart([manifest_path(out)], (*clip.info.files, *origin.inputs))
+    with open_writer(out, clip.info, frames, codec, origin) as writer:
         editor = Editor.load(request, shot.settings, shot.folder, cache or InversionCache(None), clock, engine)
         report(Progress("load", 1, 1))
         framing = editor.frame(mattes, lambda done, total: report(Progress("mattes", done, total)))
-        warn((*editor.warnings, *writer.warnings))
+        warn((*shot.warnings, *editor.warnings))
         clock.lap("load")
         # Hashed where it is pasted over, for every decoding of a long clip counts.
         read, made = content_digest(clip.info), hashlib.sha256()
@@ -84,7 +91,7 @@ def run_edit(
             writer.write(frame)
             clock.lap("write")
         hashes = matte_hashes(mattes)
-        warnings = (*editor.warnings, *writer.warnings)
+        warnings = (*shot.warnings, *editor.warnings)
         made_of = (read.hexdigest(), hashes, framing, (str(out),), made.hexdigest())
         manifest = editor.manifest(*made_of, clock.rounded(), warnings)
     path = manifest_path(out)
@@ -107,6 +114,7 @@ class Shot:
         frames: what is edited, handles included.
         folder: of the bundle.
         settings: with nothing left open.
+        warnings: what clip and mattes leave in doubt; reading them may add to it.
     """
 
     clip: Clip
@@ -114,6 +122,7 @@ class Shot:
     mattes: Mattes
     folder: Path
     settings: ResolvedSettings
+    warnings: Warnings
 
 
 def open_shot(
@@ -133,14 +142,16 @@ def open_shot(
     Raises:
         MiveError: something is missing or does not fit.
     """
-    clip = open_clip(request.clip)
+    warnings = Warnings(strict=request.strict)
+    clip = open_clip(request.clip, Reading.of(request, warnings))
     asked = asked_frames(clip, request)
     frames = FrameRange(max(asked.first - before, 0), min(asked.last + after, clip.info.frames - 1))
     opened(frames, clip.info)
     folder = find_bundle(request.bundle)
     settings = request.settings.resolved(bundle_defaults(folder))
-    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, settings.matte_fit, most_bytes)
-    return Shot(clip, frames, mattes, folder, settings)
+    most = (settings.matte_fit, most_bytes, warnings)
+    mattes = open_mattes(request.mattes, request.instances, clip.info, frames, *most)
+    return Shot(clip, frames, mattes, folder, settings, warnings)
 
 
 def asked_frames(clip: Clip, request: EditRequest) -> FrameRange:

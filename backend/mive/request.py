@@ -13,6 +13,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from mive.base.rates import parse_rate
 from mive.base.validation import Model, reject
 from mive.errors import RequestError
 from mive.plans import PLAN_NAMES
@@ -137,6 +138,11 @@ class EditRequest(Model):
     version: Literal[1] = Field(default=1, description="the version of this format; a newer file needs a newer MIVE")
     clip: str = Field(description="the path of the clip: a video, an image or a folder of images")
     frames: FrameRange | None = Field(default=None, description="the frames to edit; none means the whole clip")
+    rate: str | None = Field(
+        default=None, description='the clip\'s frames a second where its files say none, such as "25" or "24000/1001"'
+    )
+    layer: str | None = Field(default=None, description="the clip's part, layer or track that is the picture")
+    strict: bool = Field(default=False, description="whether warnings about clip, mattes and output are errors instead")
     mattes: str | None = Field(
         default=None,
         description="the path of the ID mattes, whose pixel values are the instances' ids",
@@ -150,6 +156,17 @@ class EditRequest(Model):
     @classmethod
     def _named(cls, path: str | None) -> str | None:
         return path if path is None else _path(path)
+
+    @field_validator("rate")
+    @classmethod
+    def _a_rate(cls, text: str | None) -> str | None:
+        if text is not None and parse_rate(text) is None:
+            reject(
+                f'"{text}" is no frame rate',
+                expected='frames a second, such as "25", "23.976" or "24000/1001"',
+                fix="Correct it, or leave it out to take what the clip says",
+            )
+        return text
 
     @field_validator("instances")
     @classmethod

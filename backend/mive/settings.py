@@ -77,7 +77,7 @@ ChosenPrecision = Literal["fp32", "bf16", "fp16"]
 Precision = Literal["auto", ChosenPrecision]
 Narrow = Literal["int8", "fp8"]
 Quantize = Literal["none", Narrow]
-MatteFit = Literal["exact", "fit"]
+MatteFit = Literal["exact", "fit", "order"]
 MaskCells = Literal["nearest", "touched"]
 CaptionMode = Literal["instance", "global"]
 FramingName = Literal["whole", "close"]
@@ -268,7 +268,9 @@ class Settings(Model):
     )
     grain: Share | None = Field(default=None, description="how much of the plate's grain is laid over edits again")
     matte_fit: MatteFit | None = Field(
-        default=None, description="whether mattes of another size or length are an error or fitted"
+        default=None,
+        description="whether mattes of other numbers, size or length are an error or fitted, "
+        "or taken in their order, whatever their numbers",
     )
     mask_cells: MaskCells | None = Field(
         default=None,

@@ -80,6 +80,7 @@ class Edit:
         task: what brings it forward.
         writing: held while frames that were handed over are changed.
         sheet: how it looks so far, while it is being made.
+        told: what its user should know, while it is being made.
     """
 
     def __init__(self, folder: Path, order: Order, standing: Standing, cache: FrameCache) -> None:
@@ -96,6 +97,7 @@ class Edit:
         self.task: asyncio.Task[None] | None = None
         self.writing = asyncio.Lock()
         self.sheet: PreviewSheet | None = None
+        self.told = ""
         self._saving = threading.Lock()
         self._cache = cache
 
@@ -219,7 +221,8 @@ class Edit:
             told |= {"done": str(done), "total": str(total)}
         if self.eta is not None and phase == "running":
             told["eta"] = str(max(round(self.eta), 0))
-        if text := self.at.text or (self.sheet.line if self.sheet and phase == "running" else ""):
+        running = phase == "running"
+        if text := self.at.text or (running and ((self.sheet and self.sheet.line) or self.told)):
             told["text"] = plain(text, _MOST_TEXT)
         if phase == "collecting" and asked is None:
             told["missing"] = ",".join(_ranges(missing))

@@ -132,7 +132,7 @@ def facts_of(edit: Edit) -> str:
 
     digest = hashlib.sha256()
     for path in filter(None, (edit.order.source, edit.order.mattes)):
-        sequence = find_sequence(path)
+        sequence = find_sequence(path, holes=True)
         for file in (Path(path),) if sequence is None else sequence.files:
             try:
                 facts = file.stat()

@@ -138,7 +138,7 @@ class Work:
         return "memory" if inside and _size(edit.parcel) <= info.limits.region_bytes else "upload"
 
     async def _follow(self, edit: Edit, client: AsyncClient) -> None:
-        from mive.client import Cancelled, Done, Failed, Preview, Progressed, Queued, WindowFinished
+        from mive.client import Cancelled, Done, Failed, Preview, Progressed, Queued, Warned, WindowFinished
 
         async for event in client.watch(edit.at.job):
             edit.stranded, edit.at.text = False, ""
@@ -147,6 +147,8 @@ class Work:
                     edit.at.phase = "queued"
                 case Progressed(eta=eta):
                     edit.at.phase, edit.eta = "running", eta
+                case Warned(warnings=warnings):
+                    edit.told = " ".join(warnings)
                 case Preview() if edit.sheet is not None:
                     await asyncio.to_thread(edit.sheet.show, event)
                 case WindowFinished(frames=frames):

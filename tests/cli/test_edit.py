@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.commands import Run
 
 from mive.evaluate.toyworld.clip import ToyClip
 from mive.manifest import read_manifest
-from mive.media import open_clip, open_mattes
+from mive.media import open_clip, open_mattes, open_writer
 from mive.request import EditRequest, FrameRange, Instance, Settings
 
 
@@ -121,3 +123,67 @@ def test_a_caption_beyond_77_tokens_is_a_warning(mive: Run, quick: list[str | Pa
     assert done.code == 0
     assert "Warning:" in done.err
     assert "longer than the model takes" in done.err
+
+
+@pytest.fixture
+def plates(toy: ToyClip, tmp_path: Path) -> Path:
+    """The toy's frames as numbered images, which say no rate."""
+    clip = open_clip(toy.videos[0])
+    with open_writer(tmp_path / "plates", clip.info, FrameRange(0, 2)) as writer:
+        for frame in clip.read():
+            writer.write(frame)
+    return tmp_path / "plates"
+
+
+def test_a_warning_is_said_once_before_the_first_step_and_kept(
+    mive: Run, quick: list[str | Path], plates: Path, tmp_path: Path
+) -> None:
+    done = mive("edit", plates, *quick[1:], "-o", tmp_path / "edited.mov")
+    assert done.code == 0
+    lines = done.err.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if "frames a second" in line]
+    assert lines[place].startswith("Warning: ")
+    assert place < min(number for number, line in enumerate(lines) if line.startswith("editing"))
+    assert any("frames a second" in text for text in read_manifest(tmp_path / "edited.mov.manifest.json").warnings)
+
+
+@pytest.mark.parametrize("how", ["--quiet", "--json"])
+def test_a_warning_is_said_at_the_end_where_nothing_else_is(
+    mive: Run, quick: list[str | Path], plates: Path, tmp_path: Path, how: str
+) -> None:
+    done = mive("edit", plates, *quick[1:], "-o", tmp_path / "edited.mov", how)
+    said = json.loads(done.out)["warnings"] if how == "--json" else done.err.splitlines()
+    assert sum("frames a second" in text for text in said) == 1
+
+
+def test_with_strict_a_warning_is_an_error_and_rate_is_the_way_out(
+    mive: Run, quick: list[str | Path], plates: Path, tmp_path: Path
+) -> None:
+    strict = mive("edit", plates, *quick[1:], "-o", tmp_path / "edited.mov", "--strict")
+    assert strict.code == 5
+    assert "--rate" in strict.err
+    assert not (tmp_path / "edited.mov").exists()
+    said = mive("edit", plates, *quick[1:], "-o", tmp_path / "edited.mov", "--strict", "--rate", "23.976")
+    assert said.code == 0
+    assert open_clip(tmp_path / "edited.mov").info.rate == Fraction(24000, 1001)
+    assert read_manifest(tmp_path / "edited.mov.manifest.json").warnings == ()
+
+
+def test_the_request_file_is_not_written_over(mive: Run, toy: ToyClip, tmp_path: Path) -> None:
+    request = {
+        "clip": str(toy.videos[0]), "mattes": str(toy.mattes), "instances": [{"id": 1, "caption": "a cup"}],
+    }  # fmt: skip
+    out = tmp_path / "shot.mkv"
+    file = tmp_path / "shot.mkv.manifest.json"
+    file.write_text(json.dumps(request))
+    done = mive("edit", "--request", file, "-o", out)
+    assert done.code == 5
+    assert "written over" in done.err
+    assert json.loads(file.read_text()) == request
+
+
+@pytest.mark.parametrize("rate", ["0", "-24", "24/0", "fast", "24,5", "5000"])
+def test_what_is_no_rate_is_refused(mive: Run, quick: list[str | Path], tmp_path: Path, rate: str) -> None:
+    done = mive("edit", *quick, "-o", tmp_path / "edited.mov", f"--rate={rate}")
+    assert done.code == 2
+    assert "no frame rate" in done.err

@@ -10,6 +10,8 @@ import pytest
 
 from mive.errors import MediaError
 from mive.media import content_hash, open_clip
+from mive.media.asked import Reading
+from mive.media.told import Warnings
 from mive.request import FrameRange
 
 
@@ -407,14 +409,16 @@ def test_what_is_no_clip_is_a_clear_error(tmp_path, noise, write_image, bad):
     assert caught.value.fix
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_frames_that_are_not_finite_are_named(tmp_path, noise, write_image, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_frames_that_are_not_finite_are_told_and_stay_as_they_are(tmp_path, noise, write_image, value):
     frames = noise(3, dtype=np.float32)
     frames[1][4, 4, 0] = value
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(frames, 1001):
         write_image(tmp_path / f"{number:04}.exr", frame)
-    with pytest.raises(MediaError, match=r"Frame 1 .*NaN or infinite"):
-        read(tmp_path)
+    warnings = Warnings()
+    clip = open_clip(tmp_path, Reading(warnings=warnings))
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(clip.read(), frames, strict=True))
+    assert ["NaN or infinite pixels in frames 1002;" in text for text in warnings] == [True]
 
 
 def test_frames_of_another_size_are_named(tmp_path, noise, write_image):

@@ -16,9 +16,11 @@ from tests.playlists import Trap, reference_files, reference_paths
 
 from mive.errors import MediaError
 from mive.media import ClipInfo, open_clip, open_mattes
-from mive.media.audio import AudioTracks
+from mive.media.beside import Beside
 from mive.media.containers import FORMATS, open_container
+from mive.media.holding import video_holding
 from mive.media.matte_tracks import IdTrack
+from mive.media.told import Warnings
 from mive.request import FrameRange, Instance
 
 INFO = ClipInfo(Path("clip.mov"), 64, 48, 3, Fraction(24))
@@ -50,7 +52,7 @@ def as_own_matte(path: Path) -> None:
 def as_sound(path: Path) -> None:
     info = ClipInfo(path, 64, 48, 3, Fraction(24), has_audio=True)
     with av.open(os.devnull, "w", format="matroska") as output:
-        tracks = AudioTracks(info, WHOLE, output, [])
+        tracks = Beside(info, WHOLE, output, video_holding(".mkv", "ffv1"), Warnings())
         tracks.finish()
         tracks.close()
 
@@ -156,7 +158,7 @@ CONTAINERS = [
     ),
     *((".wmv", "wmv2", "yuv420p"), (".y4m", "wrapped_avframe", "yuv420p"), (".h264", "libx264", "yuv420p")),
     *((".ivf", "libvpx-vp9", "yuv420p"), (".m2v", "mpeg2video", "yuv420p"), (".mjpeg", "mjpeg", "yuvj420p")),
-    *((".dv", "dvvideo", "yuv420p"), (".gxf", "mpeg2video", "yuv420p"), (".ogv", "libvpx", "yuv420p")),
+    *((".gxf", "mpeg2video", "yuv420p"), (".ogv", "libvpx", "yuv420p")),
     *((".webp", "libwebp", "bgra"), (".jp2", "jpeg2000", "rgb24"), (".ppm", "ppm", "rgb24")),
 ]
 
@@ -166,7 +168,7 @@ def test_containers_that_editors_use_are_read_whatever_they_are_called(
     suffix: str, codec: str, pixel_format: str, tmp_path: Path, noise: Callable[..., Frames], write_video: Video
 ) -> None:
     count = 1 if suffix in (".webp", ".jp2", ".ppm") else 6
-    size = (720, 576) if suffix in (".dv", ".gxf") else (320, 240)
+    size = (720, 576) if suffix == ".gxf" else (320, 240)
     path = write_video(tmp_path / f"clip{suffix}", noise(count, *size), codec, pixel_format, Fraction(25))
     with av.open(str(path)) as container:
         expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]

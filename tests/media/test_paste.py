@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mive.media import inward_feather, paste, to_float
+from mive.media.paste import shown_to_model
 
 SHAPE = (5, 7)
 edits = arrays.arrays(np.float32, (*SHAPE, 3), elements=st.floats(0, 1, width=32))
@@ -84,3 +85,20 @@ def test_feather_leaves_the_border_of_the_frame_alone():
     feathered = inward_feather(alpha, 2)
     assert (feathered[:, :3] == 1).all()
     assert (inward_feather(np.ones((4, 4), np.float32), 3) == 1).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_stays_outside_and_gives_way_inside(value):
+    source = np.full((4, 4, 3), 0.5, np.float32)
+    source[:, 0] = value
+    alpha = np.zeros((4, 4), np.float32)
+    alpha[1], alpha[2] = 0.5, 1
+    out = paste(source, np.full((4, 4, 3), 0.25, np.float32), alpha)
+    assert np.array_equal(out[[0, 3]], source[[0, 3]], equal_nan=True)
+    assert (out[1:3, 0] == 0.25).all()
+    assert (out[1, 1:] == 0.375).all()
+
+
+def test_the_model_sees_numbers_from_0_to_1():
+    frame = np.array([[[np.nan, np.inf, -np.inf], [2, -1, 0.5]]], np.float32)
+    assert shown_to_model(frame).tolist() == [[[0, 1, 0], [1, 0, 0.5]]]

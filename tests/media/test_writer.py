@@ -221,17 +221,16 @@ def test_a_folder_that_exists_keeps_its_other_files(tmp_path, noise):
     out = tmp_path / "frames"
     out.mkdir()
     (out / "notes.txt").write_text("mine")
-    assert write(out, info_for(noise(2)), noise(2)).warnings == []
+    assert list(write(out, info_for(noise(2)), noise(2)).warnings) == []
     assert sorted(f.name for f in out.iterdir()) == ["0000.png", "0001.png", "notes.txt"]
     shorter = write(out, info_for(noise(1)), noise(1))
-    assert "1 images of another output" in shorter.warnings[0]
+    assert ["1 images of another output" in text for text in shorter.warnings] == [True]
 
 
 def test_values_that_are_clipped_are_told(tmp_path, noise):
     frames = noise(2, dtype=np.float32)
     writer = write(tmp_path / "a.mp4", info_for(frames), frames)
-    assert len(writer.warnings) == 1
-    assert "clipped" in writer.warnings[0]
+    assert ["clipped" in text for text in writer.warnings] == [True]
 
 
 OUTS = ["a.mp4", "new/deep/a.mov", "a.mkv", "frames", "new/a.####.exr"]
@@ -361,7 +360,7 @@ def test_the_source_is_never_overwritten(tmp_path, noise, write_video, write_ima
         source = tmp_path
         for number, frame in enumerate(noise(2)):
             write_image(tmp_path / f"{number:04}.png", frame)
-    with pytest.raises(OutputError, match="source clip"):
+    with pytest.raises(OutputError, match="is read"):
         open_writer(source, open_clip(source).info, FrameRange(0, 1))
 
 

@@ -62,7 +62,7 @@ GET_JOB = "rpc GetJob(GetJobRequest) returns ("
     ("file", "old", "new", "rule"),
     [
         pytest.param("edit.proto", STEPS, "", "FIELD_NO_DELETE", id="field removed"),
-        pytest.param("edit.proto", STEPS, STEPS.replace("10", "60"), "FIELD_NO_DELETE", id="field renumbered"),
+        pytest.param("edit.proto", STEPS, STEPS.replace("10", "190"), "FIELD_NO_DELETE", id="field renumbered"),
         pytest.param("edit.proto", STEPS, STEPS.replace("steps", "times"), "FIELD_SAME_NAME", id="field renamed"),
         pytest.param("edit.proto", STEPS, STEPS.replace("uint32", "string"), "FIELD_SAME_TYPE", id="field retyped"),
         pytest.param(

@@ -197,6 +197,7 @@ class Fuzzer:
     def _valid(self, rng: random.Random, name: str) -> list[Any]:
         """Messages that the server would take."""
         made: dict[str, Callable[[], Any]] = {
+            "ExportFrames": lambda: {"job_id": self._job, "frames": {"first": 0, "last": 1}, "name": "cut.####.png"},
             "DeleteUpload": lambda: {"upload_id": upload_id_of(rng.randbytes(4))},
             "ListUploads": lambda: {"page_size": 2, "page_token": upload_id_of(self._material.pixels)},
             "GetUpload": lambda: {"upload_id": upload_id_of(self._material.pixels)},

@@ -88,6 +88,7 @@ BORROWED: dict[str, Callable[[Both], tuple[str, Any]]] = {
     "its repetition": lambda it: ("RetryJob", mive_pb2.RetryJobRequest(job_id=it.job)),
     "its end": lambda it: ("CancelJob", mive_pb2.CancelJobRequest(job_id=it.job)),
     "its frames": lambda it: ("FetchFrames", mive_pb2.FetchFramesRequest(job_id=it.job)),
+    "its files": lambda it: ("ExportFrames", mive_pb2.ExportFramesRequest(job_id=it.job, name="cut.mov")),
     "its manifest": lambda it: ("GetManifest", mive_pb2.GetManifestRequest(job_id=it.job)),
     "its place in a list": lambda it: ("ListJobs", mive_pb2.ListJobsRequest(page_token=it.job)),
     "an upload": lambda it: ("GetUpload", mive_pb2.GetUploadRequest(upload_id=it.upload)),

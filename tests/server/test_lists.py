@@ -11,6 +11,7 @@ from tests.server.fakes import ANNA, BEN, FakeClock
 from tests.server.served import Served, a_submission, modelless, refusal, until
 
 from mive.base.progress import Progress
+from mive.client import Client, NotFound
 from mive.server.jobs import Submission
 from mive.server.rpc.messages import job_to_message
 from mive.server.store import JobStore
@@ -143,6 +144,28 @@ def test_what_is_no_longer_kept_cannot_be_tried_again(server: Served) -> None:
     code, sentence, _ = refusal(lambda: server.stub.RetryJob(mive_pb2.RetryJobRequest(job_id=job)))
     assert code == grpc.StatusCode.FAILED_PRECONDITION
     assert "no longer kept" in sentence
+
+
+def test_uploads_are_listed_and_deleted_by_the_client(server: Served) -> None:
+    with Client(server.address) as client:
+        names = {client.upload(data) for data in (b"one", b"another")}
+        assert names <= {each.upload_id for each in client.uploads() if each.complete}
+        for name in names:
+            client.delete_upload(name)
+        assert not names & {each.upload_id for each in client.uploads()}
+        with pytest.raises(NotFound):
+            client.delete_upload(names.pop())
+
+
+def test_a_client_finds_labels_progress_and_repetitions(server: Served) -> None:
+    with Client(server.address) as client:
+        job = server.submit(caption="a slow cube", labels={"shot": "client"}).job_id
+        until(lambda: (told := client.jobs(labels={"shot": "client"}).jobs[0].progress) and told.stage == "sampling")
+        client.cancel(job)
+        server.finish(job)
+        again = client.retry(job)
+        assert (again.retry_of, dict(again.labels), again.progress) == (job, {"shot": "client"}, None)
+        client.cancel(again.job_id)
 
 
 def test_a_list_shows_how_far_the_running_job_is(server: Served) -> None:

@@ -98,6 +98,27 @@ def test_a_worker_of_another_version_is_left_out(store: JobStore) -> None:
         assert [status.name for status in store.leases.workers()] == ["b"]
 
 
+@pytest.mark.parametrize("expires", ["never", b"\xff", 1e300, float("inf")])
+def test_a_lease_of_another_version_holds_no_job_for_ever(store: JobStore, asked: Asked, expires: object) -> None:
+    job, _ = store.submit(asked())
+    store.leases.claim("one", 10)
+    with store.database.transaction() as write:
+        write.execute("UPDATE leases SET expires = ?", (expires,))
+    taken = store.leases.claim("two", 10)
+    assert taken is not None
+    assert taken.id == job.id
+
+
+@pytest.mark.parametrize("label", [("name", b"\xff"), ("value", b"\xff"), ("value", 7)])
+def test_a_label_of_another_version_is_left_out(store: JobStore, asked: Asked, label: tuple[str, object]) -> None:
+    job, _ = store.submit(asked(labels={"shot": "1", "user": "anna"}))
+    with store.database.transaction() as write:
+        write.execute(f"UPDATE labels SET {label[0]} = ? WHERE name = 'shot'", (label[1],))
+    labels = store.labels([job.id])[job.id]
+    assert labels["user"] == "anna"
+    assert job_to_message(job, None, [], lambda text, *, apart=False: text, labels).labels["user"] == "anna"
+
+
 @pytest.mark.parametrize("manifest", ["{}", "[]", "no JSON", b"\xff", '{"frames": null, "seconds": 1}'])
 def test_a_manifest_of_another_version_is_a_job_that_ended(
     store: JobStore, asked: Asked, tmp_path: Path, manifest: object

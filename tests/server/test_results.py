@@ -95,6 +95,16 @@ def test_a_failing_flush_or_rename_leaves_nothing(tmp_path: Path, monkeypatch: p
         results.flush()
 
 
+def test_a_note_that_another_version_left_is_no_note(tmp_path: Path) -> None:
+    results = Results(tmp_path, limit=0)
+    for job in ("other", "own"):
+        results.of(job).write(0, a_frame(0))
+        results.publish(job, "key" if job == "own" else "", "{}")
+    (tmp_path / "other" / "finished").write_bytes(b"\xff\xfe")
+    assert results.of("other").finished() is None
+    assert set(results.prune()) == {"other", "own"}
+
+
 def test_the_least_recently_used_finished_jobs_make_room(tmp_path: Path) -> None:
     results = Results(tmp_path, limit=5 * a_frame(0).nbytes)
     for age, job in enumerate(("old", "read lately", "new", "running")):

@@ -49,6 +49,11 @@ class Sample:
     host: str
 
     @property
+    def lossless_alpha(self) -> str:
+        """FFmpeg's format in FFV1 of frames with alpha; "" where FFV1 has none."""
+        return {"bgr0": "bgra", "gbrp16le": "gbrap16le"}.get(self.lossless, "")
+
+    @property
     def bits(self) -> int:
         """Of a sample."""
         return self.dtype.itemsize * 8

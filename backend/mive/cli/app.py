@@ -15,6 +15,7 @@ from mive.cli.doctor import doctor
 from mive.cli.edit import edit
 from mive.cli.frame import frame
 from mive.cli.jobs import cancel, jobs, retry
+from mive.cli.mattes import mattes
 from mive.cli.plugin import plugin
 from mive.cli.render import render
 from mive.cli.render_again import render_again
@@ -46,6 +47,7 @@ app.command(short_help="Measure an edit.")(score)
 app.command(short_help="Edit a small clip that comes with MIVE.")(demo)
 app.add_typer(bench, short_help="Measure methods on a suite of clips.")
 app.add_typer(dataset, short_help="Make a suite from VIPSeg, and describe suites.")
+app.add_typer(mattes, short_help="Check mattes before an edit.")
 app.add_typer(plugin, short_help="Install the effect for OpenFX hosts.")
 app.add_typer(study, short_help="Let people compare methods.")
 app.command(short_help="Show what is installed and what is missing.")(doctor)

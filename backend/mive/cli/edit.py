@@ -10,7 +10,7 @@ from mive.cli.options import CodecOption, EngineOption, Flags, OutOption
 from mive.console.ending import say_made
 from mive.console.needs import require_models
 from mive.console.options import JsonOption, QuietOption, grouped, one_of
-from mive.console.progress import shown
+from mive.console.progress import Told, shown
 from mive.settings import CODECS, ENGINES, USUAL_ENGINE
 
 
@@ -43,5 +43,9 @@ def edit(
 
     cache = InversionCache(None if no_cache else default_cache())
     with shown(quiet) as report:
-        result = editing.run_edit(whole, out, report=report, cache=cache, codec=chosen, engine=runs)
-    say_made(result, json)
+        told = Told(report)
+        read = () if flags.request is None else (flags.request,)
+        result = editing.run_edit(
+            whole, out, report=report, cache=cache, codec=chosen, engine=runs, warn=told, inputs=read
+        )
+    say_made(result, json, told=told.texts)

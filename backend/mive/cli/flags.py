@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from mive.base.rates import parse_rate
 from mive.cli.options import Flags, by_id, once_by_id
+from mive.console.options import one_of
 from mive.errors import RequestError
 from mive.request import EditRequest, FrameRange, Instance
 from mive.request_files import anchored, read_request
+from mive.settings import MATTE_FIT, MatteFit
+
+if TYPE_CHECKING:
+    from mive.media import Clip
 
 
 def edit_request(flags: Flags) -> EditRequest:
@@ -39,6 +46,9 @@ def edit_request(flags: Flags) -> EditRequest:
         clip=flags.clip,
         mattes=flags.mattes,
         frames=None if flags.frames is None else FrameRange.parse(flags.frames),
+        rate=flags.rate,
+        layer=flags.layer,
+        strict=bool(flags.strict),
         instances=chosen,
         settings=_settings(flags),
         **bundle,
@@ -118,3 +128,42 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def with_every_instance(flags: Flags) -> Flags:
+    """The flags with an edit of every instance that their mattes hold, where neither they nor a file name any.
+
+    Raises:
+        MiveError: there is none, or clip or mattes cannot be read.
+    """
+    from mive.media import open_clip
+    from mive.media.asked import Reading
+    from mive.media.mattes import ids_in
+
+    if flags.edit or flags.clip is None or flags.request is not None:
+        return flags
+    ids = {number for number, _ in by_id("--matte", flags.matte or (), "PATH")}
+    if flags.mattes is not None:
+        reading = Reading(None if flags.rate is None else parse_rate(flags.rate), flags.layer)
+        source = open_clip(flags.clip, reading)
+        span = frames_of(source, None if flags.frames is None else FrameRange.parse(flags.frames))
+        fit: MatteFit = one_of("matte-fit", flags.matte_fit or MATTE_FIT, get_args(MatteFit))
+        ids.update(ids_in(flags.mattes, source.info, span, fit))
+    if not ids:
+        raise RequestError(
+            "nothing says where the instances are",
+            expected="ID mattes, or a matte for each instance",
+            fix="Add --mattes PATH, or --matte ID=PATH",
+        )
+    return replace(flags, edit=[f"{number}=instance {number}" for number in sorted(ids)])
+
+
+def frames_of(clip: Clip, wanted: FrameRange | None) -> FrameRange:
+    """The frames that a request is about, which the clip has.
+
+    Raises:
+        MediaError: it does not have them.
+    """
+    span = wanted or FrameRange(0, clip.info.frames - 1)
+    clip.read(span)
+    return span

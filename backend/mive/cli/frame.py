@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mive.cli.options import Flags, by_id
+from mive.cli.options import Flags
 from mive.console.ending import say_json, say_warnings
 from mive.console.options import JsonOption, QuietOption, grouped
 from mive.console.progress import shown
-from mive.errors import OutputError, RequestError
+from mive.errors import OutputError
+from mive.settings import MatteFit
 
 if TYPE_CHECKING:
     from mive.base.progress import Report
     from mive.editing.framing import Framing, FramingRule
     from mive.media import Clip, Mattes
-    from mive.request import EditRequest, FrameRange
-    from mive.settings import MatteFit
+    from mive.request import EditRequest
 
 
 @grouped
@@ -43,21 +42,24 @@ def frame(
     Without --edit it is about all instances that the mattes hold.
     """
     from mive.base.progress import Progress
-    from mive.cli.flags import whole_request
+    from mive.cli.flags import frames_of, whole_request, with_every_instance
     from mive.editing.framing import find_losses, frame_shot, measure
     from mive.media import open_clip, open_mattes
+    from mive.media.asked import Reading
+    from mive.media.told import Warnings
 
-    whole = whole_request(_with_all(flags) if flags.request is None else flags)
+    whole = whole_request(with_every_instance(flags))
     rule, fit = _rule(whole)
-    source = open_clip(whole.clip)
-    span = _span(source, whole.frames)
-    read = open_mattes(whole.mattes, whole.instances, source.info, span, fit)
+    told = Warnings(strict=whole.strict)
+    source = open_clip(whole.clip, Reading.of(whole, told))
+    span = frames_of(source, whole.frames)
+    read = open_mattes(whole.mattes, whole.instances, source.info, span, fit, warnings=told)
     if out is not None:
         _require_apart(out, [*source.info.files, *read.files])
     with shown(quiet) as report:
         extents = measure(read, lambda done, total: report(Progress("mattes", done, total)))
         found = frame_shot(extents, rule)
-        warnings = [loss.sentence for loss in find_losses(found, extents)]
+        warnings = [*told, *(loss.sentence for loss in find_losses(found, extents))]
         if out is not None:
             warnings += _draw(out, source, read, found, report)
     if json:
@@ -71,28 +73,6 @@ def frame(
         print(f"{out}: the views over the clip")
 
 
-def _with_all(flags: Flags) -> Flags:
-    """The flags with an edit of every instance that their mattes hold, where they name none."""
-    from mive.media import open_clip
-    from mive.media.mattes import ids_in
-    from mive.request import FrameRange
-
-    if flags.edit or flags.clip is None:
-        return flags
-    ids = {number for number, _ in by_id("--matte", flags.matte or (), "PATH")}
-    if flags.mattes is not None:
-        source = open_clip(flags.clip)
-        span = _span(source, None if flags.frames is None else FrameRange.parse(flags.frames))
-        ids.update(ids_in(flags.mattes, source.info, span, "fit" if flags.matte_fit == "fit" else "exact"))
-    if not ids:
-        raise RequestError(
-            "nothing says where the instances are",
-            expected="ID mattes, or a matte for each instance",
-            fix="Add --mattes PATH, or --matte ID=PATH",
-        )
-    return replace(flags, edit=[f"{number}=instance {number}" for number in sorted(ids)])
-
-
 def _rule(request: EditRequest) -> tuple[FramingRule, MatteFit]:
     """The rule for a request's bundle and settings, and how mattes are to fit."""
     from mive.editing.framing import FramingRule
@@ -102,15 +82,6 @@ def _rule(request: EditRequest) -> tuple[FramingRule, MatteFit]:
     folder = find_bundle(request.bundle)
     settings = request.settings.resolved(bundle_defaults(folder))
     return FramingRule.of(settings, find_layout(folder)), settings.matte_fit
-
-
-def _span(clip: Clip, wanted: FrameRange | None) -> FrameRange:
-    """The frames that a request is about, which the clip has."""
-    from mive.request import FrameRange
-
-    span = wanted or FrameRange(0, clip.info.frames - 1)
-    clip.read(span)
-    return span
 
 
 def _is_sheet(out: Path) -> bool:
@@ -148,4 +119,4 @@ def _draw(out: Path, clip: Clip, mattes: Mattes, framing: Framing, report: Repor
         for done, picture in enumerate(drawn_frames(clip, mattes, framing), 1):
             writer.write(picture)
             report(Progress("write", done, len(framing.frames)))
-    return writer.warnings
+    return list(writer.warnings)

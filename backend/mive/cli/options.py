@@ -41,6 +41,17 @@ SourceOption = Annotated[
     typer.Option(metavar="ID=CAPTION", help="What an instance is in the source, for scores."),
 ]
 FramesOption = Annotated[str | None, typer.Option(metavar="A-B", help="Frames of CLIP, counted from 0, both included.")]
+RateOption = Annotated[
+    str | None,
+    typer.Option(metavar="FPS", help="Frames a second of CLIP where its files say none: 25, 23.976, 24000/1001."),
+]
+LayerOption = Annotated[
+    str | None,
+    typer.Option(metavar="PART", help="The part, layer or track of CLIP that is the picture, where it has several."),
+]
+StrictOption = Annotated[
+    bool | None, typer.Option("--strict", help="End with an error where there would be a warning about pictures.")
+]
 BundleOption = Annotated[
     str | None,
     typer.Option(metavar="NAME", help=f"Model bundle: a name, folder or hub id. [default: {USUAL_BUNDLE}]"),
@@ -73,7 +84,7 @@ MatteFitOption = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(get_args(MatteFit)),
-        help=f"Whether mattes of another size or length are an error or fitted. [default: {MATTE_FIT}]",
+        help=f"Mattes of other numbers, size or length: an error, fitted, or taken in order. [default: {MATTE_FIT}]",
     ),
 ]
 
@@ -88,6 +99,9 @@ class Flags:
     matte: MatteOption = None
     source: SourceOption = None
     frames: FramesOption = None
+    rate: RateOption = None
+    layer: LayerOption = None
+    strict: StrictOption = None
     bundle: BundleOption = None
     preset: PresetOption = None
     framing: FramingOption = None

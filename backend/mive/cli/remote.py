@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mive.console.progress import Told
+
 if TYPE_CHECKING:
     from mive.client import Client, Event, Tls
     from mive.console.progress import Display
@@ -67,10 +69,15 @@ def through_bridge(wished: bool, server: str | None, say: Callable[[str], None])
 
 
 class Teller:
-    """Shows a job's events as ``mive edit`` shows its progress."""
+    """Shows a job's events as ``mive edit`` shows its progress.
+
+    Attributes:
+        told: the warnings that were shown.
+    """
 
     def __init__(self, display: Display) -> None:
         self._display = display
+        self.told = Told(display)
         self._said = ""
 
     def __call__(self, event: Event) -> None:
@@ -82,8 +89,7 @@ class Teller:
             case Queued():
                 self._say(_waiting(event.position, event.attempts))
             case Warned(warnings=warnings):
-                for warning in warnings:
-                    self._say(f"Warning: {warning}")
+                self.told(warnings)
             case Done(cached=True):
                 self._say("the same edit had been made before")
 

@@ -83,14 +83,15 @@ def render(
         else:
             from mive.client import render as render_to
 
+            teller = Teller(display)
             made = render_to(
-                client, whole, out, codec=chosen, tell=Teller(display),
+                client, whole, out, codec=chosen, tell=teller,
                 send=way, priority=rank, handles=around, labels=labels, wait_for_room=True, report=display,
             )  # fmt: skip
     if detach or out is None:
         say_detached(job.job_id, out, json, quiet)
     else:
-        say_made(made, json, job=made.job_id)
+        say_made(made, json, told=teller.told.texts, job=made.job_id)
 
 
 def say_detached(job_id: str, out: Path | None, as_json: bool, quiet: bool) -> None:

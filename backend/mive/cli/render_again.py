@@ -11,7 +11,7 @@ import typer
 from mive.console.ending import say_made
 from mive.console.needs import require_models
 from mive.console.options import JsonOption, QuietOption
-from mive.console.progress import shown
+from mive.console.progress import Told, shown
 from mive.errors import EngineError, RequestError
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def render_again(
     from mive import edit as editing
 
     with shown(quiet) as report:
-        result = editing.run_edit(old.rerender_request(), out, report=report, engine=old.engine)
+        told = Told(report)
+        again = old.rerender_request()
+        result = editing.run_edit(again, out, report=report, engine=old.engine, warn=told, inputs=(manifest,))
     new = read_manifest(result.manifest)
     if new.frames_hash != old.frames_hash:
         reasons = list(differences(old, new)) or ["nothing that the manifest records"]
@@ -47,7 +49,7 @@ def render_again(
             expected="the same source, mattes, bundle, packages and kind of machine",
             fix=f"What differs: {'; '.join(reasons)}. {out} was kept",
         )
-    say_made(result, json)
+    say_made(result, json, told=told.texts)
     if not json:
         print(f"The frames are those of {manifest}, bit for bit")
 

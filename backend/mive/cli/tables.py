@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -79,3 +79,11 @@ def _against_ideal(scores: Scores) -> Table:
 
 def _number(value: float | None, places: int = 3) -> str:
     return "-" if value is None else f"{value:.{places}f}"
+
+
+def show_mattes(rows: list[dict[str, Any]]) -> None:
+    """What mattes hold, an instance a line, on stdout."""
+    table = Table("id", "kind", "frames", "share of the picture", "matte")
+    for row in rows:
+        table.add_row(str(row["id"]), row["kind"], str(row["frames"]), f"{100 * row['share']:.3g} %", row["matte"])
+    Console(highlight=False).print(table)

@@ -44,18 +44,19 @@ def watch(
 
     chosen = None if codec is None else one_of("codec", codec, CODECS)
     with server.connect() as client, shown(quiet, here=False) as display:
+        teller = Teller(display)
         if out is None:
-            done = follow(client, job, Teller(display))
+            done = follow(client, job, teller)
         else:
             found = client.get(job)
             request = located(found, clip, mattes, tuple(matte or ()))
-            made = collect(client, found, request, out, codec=chosen, tell=Teller(display), report=display)
+            made = collect(client, found, request, out, codec=chosen, tell=teller, report=display)
     if out is not None:
-        say_made(made, json, job=job)
+        say_made(made, json, told=teller.told.texts, job=job)
     elif json:
         say_json({"job": job, "frames": len(done.frames), "warnings": list(done.warnings)})
     else:
-        say_warnings(done.warnings)
+        say_warnings(warning for warning in done.warnings if warning not in teller.told.texts)
         print(f'Done: frames {done.frames}. Fetch them with "mive watch {job} -o OUT"')
 
 

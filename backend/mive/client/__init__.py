@@ -28,6 +28,7 @@ from mive.client.files import RenderResult, collect, follow, own_manifest, rende
 from mive.client.info import Device, Limits, ServerInfo
 from mive.client.jobs import Job, JobPage, JobProgress
 from mive.client.sync import Client
+from mive.client.uploads import Upload
 
 __all__ = [
     "Address",
@@ -55,6 +56,7 @@ __all__ = [
     "TlsMismatch",
     "TokenRefused",
     "Unreachable",
+    "Upload",
     "Warned",
     "WindowFinished",
     "collect",

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self, TypedDict
 
@@ -18,24 +19,31 @@ from mive.client.address import Address, Tls, find_token
 from mive.client.connection import Connection
 from mive.client.errors import Busy, ServerError, from_server
 from mive.client.events import ENDS, Event, event_from_message
+from mive.client.exports import export
 from mive.client.frames import fetch_bytes, fetch_through_memory
 from mive.client.info import ServerInfo, info_from_message
 from mive.client.jobs import Job, JobPage, job_from_message
 from mive.client.sending import sent
 from mive.client.times import duration_of
-from mive.client.uploads import Sent, Source, upload
+from mive.client.uploads import Sent, Source, Upload, list_uploads, upload
 from mive.errors import MiveError
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.request import EditRequest, FrameRange
 from mive.v1 import mive_pb2
 from mive.wire.jobs import priority_to_message, state_to_message
+from mive.wire.request import range_to_message
 
 _NO_DELAY: Final = 2.0
 """Seconds until a busy server is asked again, where it does not say when."""
 
 _LEAVING: Final = 5.0
 """Seconds in which a submission that was broken off is taken back."""
+
+
+def moved_back(frames: FrameRange, first: int) -> FrameRange:
+    """Frames of the client's clip as the server counts them, whose frame 0 is ``first`` here."""
+    return FrameRange(frames.first - first, frames.last - first)
 
 
 class SubmitOptions(TypedDict, total=False):
@@ -103,6 +111,15 @@ class AsyncClient:
             sent: told how many bytes the server has.
         """
         return await upload(self._connection, source, sent)
+
+    async def uploads(self) -> tuple[Upload, ...]:
+        """The uploads of this token, finished or not."""
+        return await list_uploads(self._connection)
+
+    async def delete_upload(self, upload_id: str) -> None:
+        """Removes an upload, to make room. Jobs that were submitted with it keep its bytes."""
+        request = mive_pb2.DeleteUploadRequest(upload_id=upload_id)
+        await self._connection.call(self._connection.stub.DeleteUpload, request)
 
     async def submit(
         self,
@@ -268,7 +285,7 @@ class AsyncClient:
             assert job.frames is not None
             frames = job.frames
         ranges = [frames] if isinstance(frames, FrameRange) else frames
-        there = [FrameRange(part.first - first, part.last - first) for part in ranges]
+        there = [moved_back(part, first) for part in ranges]
         fetched = (
             fetch_through_memory(self._connection, job, there, pixel_format, wait=wait)
             if into_memory and job is not None
@@ -277,6 +294,19 @@ class AsyncClient:
         async with aclosing(fetched):
             async for frame in fetched:
                 yield frame.index + first, frame.pixels
+
+    async def export(self, job_id: str, name: str, folder: Path, frames: FrameRange | None = None) -> tuple[Path, ...]:
+        """Frames of a job as files that the server makes, and their paths here.
+
+        Args:
+            name: such as "edited.mov" (ProRes, without sound) or "edited.####.exr"; see ``ExportFrames``.
+            folder: they come into; made if need be.
+            frames: None means all of the job.
+        """
+        request = mive_pb2.ExportFramesRequest(job_id=job_id, name=name)
+        if frames is not None:
+            request.frames.CopyFrom(range_to_message(moved_back(frames, self._first.get(job_id, 0))))
+        return await export(self._connection, request, folder)
 
     async def manifest(self, job_id: str) -> Manifest:
         """What a job that is done was made from, with the server's paths and frame numbers."""

@@ -20,7 +20,10 @@ from mive.errors import Cancelled as Stopped
 from mive.errors import MediaError, MiveError, RequestError
 from mive.manifest import Manifest, manifest_path, write_manifest
 from mive.media import Clip, ClipInfo, FrameWriter, open_clip, open_writer
+from mive.media.asked import Reading
 from mive.media.hashing import hashed
+from mive.media.origin import Origin, inputs_of, require_apart
+from mive.media.told import Warnings
 from mive.request import EditRequest, FrameRange
 from mive.settings import Codec
 from mive.v1 import mive_pb2
@@ -79,12 +82,17 @@ def render(
         MiveError: see :mod:`mive.errors` and :mod:`mive.client.errors`.
     """
     clock = Clock()
-    clip = open_clip(request.clip)
+    here = Warnings()
+    clip = open_clip(request.clip, Reading.of(request, here))
     asked = request.frames or FrameRange(0, clip.info.frames - 1)
     clip.read(asked)  # Refuses frames that the clip does not have.
     before, after = options.get("handles", (0, 0))
     frames = with_handles(asked, mive_pb2.Handles(before=before, after=after), clip.info.frames)
-    with open_writer(out, clip.info, frames, codec) as writer:
+    with open_writer(out, clip.info, frames, codec, _origin(clip, request, out)) as writer:
+        if options.get("send") == "memory":
+            # The server sees frames and no files, so that only this side knows what is wrong with these.
+            for text in here:
+                writer.warnings.tell(text)
         job = client.submit(request, **options)
         clock.lap("send")
         with _cancelled_on_interrupt(client, job.job_id):
@@ -120,18 +128,18 @@ def collect(
         MiveError: also where the clip is not the one that was edited.
     """
     clock = Clock()
-    clip = _open_here(request.clip)
+    clip = _open_here(request)
     done = follow(client, job.job_id, tell)
     clock.lap("render")
     _check_same(clip.info, client.get(job.job_id).clip)
-    with open_writer(out, clip.info, done.frames, codec) as writer:
+    with open_writer(out, clip.info, done.frames, codec, _origin(clip, request, out)) as writer:
         manifest = _fetch(client, done, writer, report)
         clock.lap("fetch")
-    writer.warnings.extend(
-        f'{path} is not here; name it with --mattes or --matte if "mive render-again" is to find it'
-        for path in matte_paths(request).values()
-        if not _is_here(path)
-    )
+    for path in matte_paths(request).values():
+        if not _is_here(path):
+            writer.warnings.tell(
+                f'{path} is not here; name it with --mattes or --matte if "mive render-again" is to find it'
+            )
     return _finish(own_manifest(manifest, request, done.frames, out), writer, done, clock)
 
 
@@ -206,9 +214,17 @@ def _cancelled_on_interrupt(client: Client, job_id: str) -> Iterator[None]:
         raise
 
 
-def _open_here(path: str) -> Clip:
+def _origin(clip: Clip, request: EditRequest, out: Path) -> Origin:
+    """What the output here is made from; what the server has told of the clip is not told twice."""
+    files = [file for path in matte_paths(request).values() if _is_here(path) for file in files_of(path)]
+    origin = Origin(clip, (*inputs_of(request), *files), Warnings(strict=request.strict))
+    require_apart([manifest_path(out)], (*clip.info.files, *origin.inputs))
+    return origin
+
+
+def _open_here(request: EditRequest) -> Clip:
     try:
-        return open_clip(path)
+        return open_clip(request.clip, Reading.of(request))
     except MediaError as error:
         raise MediaError(
             error.what,

@@ -108,7 +108,8 @@ def files_of(path: str) -> tuple[Path, ...]:
     Raises:
         MediaError: there is none.
     """
-    sequence = find_sequence(path)
+    # A hole among mattes may lie where nothing is edited; the server will see which.
+    sequence = find_sequence(path, holes=True)
     return (Path(path),) if sequence is None else sequence.files
 
 

@@ -16,6 +16,7 @@ from mive.client.connection import Connection
 from mive.client.regions import Region, open_region
 from mive.errors import MatteError, RequestError
 from mive.media import Clip, ClipInfo, Mattes, open_clip, open_mattes
+from mive.media.asked import Reading
 from mive.media.info import Pixels
 from mive.media.timecode import advance
 from mive.request import EditRequest, FrameRange, Instance
@@ -91,7 +92,7 @@ def open_shot(request: EditRequest, handles: mive_pb2.Handles) -> Shot:
     Raises:
         MediaError: one of them is missing or does not fit.
     """
-    clip = open_clip(request.clip)
+    clip = open_clip(request.clip, Reading.of(request))
     info = clip.info
     asked = request.frames or FrameRange(0, info.frames - 1)
     clip.read(asked)  # Refuses frames that the clip does not have.

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Self, TypeVar, Unpack
 
@@ -17,7 +18,7 @@ from mive.client.errors import closed
 from mive.client.events import Event
 from mive.client.info import ServerInfo
 from mive.client.jobs import Job, JobPage
-from mive.client.uploads import Sent, Source
+from mive.client.uploads import Sent, Source, Upload
 from mive.manifest import Manifest
 from mive.media.info import Pixels
 from mive.request import EditRequest, FrameRange
@@ -76,6 +77,14 @@ class Client:
         """See :meth:`AsyncClient.upload`."""
         return self._run(self._core.upload(source, sent))
 
+    def uploads(self) -> tuple[Upload, ...]:
+        """See :meth:`AsyncClient.uploads`."""
+        return self._run(self._core.uploads())
+
+    def delete_upload(self, upload_id: str) -> None:
+        """See :meth:`AsyncClient.delete_upload`."""
+        self._run(self._core.delete_upload(upload_id))
+
     def submit(self, request: EditRequest, **options: Unpack[SubmitOptions]) -> Job:
         """See :meth:`AsyncClient.submit`."""
         return self._run(self._core.submit(request, **options))
@@ -126,6 +135,10 @@ class Client:
         return self._iterate(
             self._core.fetch(job_id, frames, pixel_format=pixel_format, wait=wait, into_memory=into_memory)
         )
+
+    def export(self, job_id: str, name: str, folder: Path, frames: FrameRange | None = None) -> tuple[Path, ...]:
+        """See :meth:`AsyncClient.export`."""
+        return self._run(self._core.export(job_id, name, folder, frames))
 
     def manifest(self, job_id: str) -> Manifest:
         """See :meth:`AsyncClient.manifest`."""

@@ -8,6 +8,7 @@ import io
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -29,6 +30,34 @@ Source = Path | str | Data | Iterable[Data]
 
 _IN_MEMORY: Final = 16 << 20
 """Bytes that are kept in memory; where there are more, pieces go to a temporary file until all are there."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Bytes that a server has, or has in part.
+
+    Attributes:
+        upload_id: their SHA-256.
+        size, received: bytes in all, and those that have arrived.
+        complete: all have, and their hash is right.
+    """
+
+    upload_id: str
+    size: int
+    received: int
+    complete: bool
+
+
+async def list_uploads(connection: Connection) -> tuple[Upload, ...]:
+    """All uploads of this token, by their ids."""
+    found, token = list[Upload](), ""
+    while True:
+        request = mive_pb2.ListUploadsRequest(page_size=1000, page_token=token)
+        page = await connection.call(connection.stub.ListUploads, request)
+        found += [Upload(each.upload_id, each.size, each.received, each.complete) for each in page.uploads]
+        token = page.next_page_token
+        if not token:
+            return tuple(found)
 
 
 async def upload(connection: Connection, source: Source, sent: Sent = lambda received: None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,17 +26,18 @@ class Made(Protocol):
     def warnings(self) -> tuple[str, ...]: ...
 
 
-def say_made(made: Made, as_json: bool, **more: object) -> None:
+def say_made(made: Made, as_json: bool, *, told: Collection[str] = (), **more: object) -> None:
     """What came of an edit.
 
     Args:
+        told: warnings that were shown already.
         more: further fields, for machines.
     """
     if as_json:
         names = ("out", "manifest", "frames", "seconds", "warnings")
         say_json({**{name: getattr(made, name) for name in names}, **more})
         return
-    say_warnings(made.warnings)
+    say_warnings(warning for warning in made.warnings if warning not in told)
     count = f"{made.frames} frame{'s' if made.frames != 1 else ''}"
     print(f"{made.out}: {count} in {made.seconds['total']:.1f} s")
     print(f"{made.manifest}: how they were made")

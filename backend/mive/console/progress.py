@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
@@ -108,6 +108,26 @@ class Lines:
 
     def say(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
+
+
+class Told:
+    """Says warnings on a display as soon as they are known, each once.
+
+    Attributes:
+        texts: those that were shown.
+    """
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self.texts: list[str] = []
+
+    def __call__(self, warnings: Iterable[str]) -> None:
+        if isinstance(self._display, Nothing):
+            return
+        for warning in warnings:
+            if warning not in self.texts:
+                self._display.say(f"Warning: {warning}")
+                self.texts.append(warning)
 
 
 class Bars:

@@ -52,9 +52,10 @@ class InversionCache:
         try:
             stored = load_file(path)
             os.utime(path)
-        except (OSError, safetensors.SafetensorError):
+            return {None if name == _CLEAN else int(name): tensor for name, tensor in stored.items()}
+        # Another version may have given its tensors other names.
+        except (OSError, ValueError, safetensors.SafetensorError):
             return None
-        return {None if name == _CLEAN else int(name): tensor for name, tensor in stored.items()}
 
     def save(self, key: str, inverted: Mapping[int | None, Tensor]) -> None:
         """Keep an inversion; the file appears whole or not at all."""

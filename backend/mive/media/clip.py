@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mive.errors import MediaError
+from mive.media.asked import Reading
 from mive.media.info import ClipInfo, Pixels
 from mive.media.reading import each_read
+from mive.media.runs import shown_numbers
 
 if TYPE_CHECKING:
     from mive.request import FrameRange
@@ -20,13 +22,18 @@ class Clip(ABC):
     """Frames on disk. Reading keeps one frame in memory and no file open in between."""
 
     info: ClipInfo
+    reading: Reading
+    _odd: set[int]
+
+    def __init__(self) -> None:
+        self._odd = set()
 
     def read(self, frames: FrameRange | None = None) -> Iterator[Pixels]:
         """Frames ``[H, W, 3]`` RGB in the source's depth; a range yields the pixels of the whole.
 
         Raises:
             MediaError: the range leaves the clip (at once), or a frame cannot be decoded, has
-                another size than the first, or holds NaN or infinity (when it is reached).
+                another size than the first (when it is reached).
         """
         if frames is None:
             return self._checked(0, self.info.frames - 1)
@@ -39,6 +46,10 @@ class Clip(ABC):
                 field="frames",
             )
         return self._checked(frames.first, frames.last)
+
+    def alpha(self, frames: FrameRange) -> Iterator[Pixels]:
+        """The alpha ``[H, W]`` of frames, not multiplied into their colours; none where the clip has none."""
+        return iter(())
 
     @abstractmethod
     def _decode(self, first: int, last: int) -> Iterator[Pixels]:
@@ -54,9 +65,10 @@ class Clip(ABC):
                     fix="Render all frames of the clip at one size",
                 )
             if frame.dtype == np.float32 and not np.isfinite(frame).all():
-                raise MediaError(
-                    f"Frame {index} of {self.info.path} holds NaN or infinite pixels",
-                    expected="finite values",
-                    fix="Repair the frame (e.g. clamp it in the compositor) or leave it out with --frames",
+                self._odd.add(self.info.number_of(index))
+                self.reading.warnings.tell(
+                    f"{self.info.path} holds NaN or infinite pixels in frames {shown_numbers(sorted(self._odd))}; they "
+                    "stay as they are outside the mattes, and count as black or white to the model",
+                    about=f"{self.info.path} is not finite",
                 )
             yield frame

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mive.base.samples import Depth
+
+if TYPE_CHECKING:
+    from mive.media.extras import Extra
 
 Pixels = npt.NDArray[Any]
 """One frame, ``[H, W, 3]`` RGB: uint8, uint16 (code values) or float32 (scene values)."""
@@ -79,7 +82,12 @@ class ClipInfo:
         pts, time_base: presentation times, counted from the first frame, in units of
             ``time_base`` seconds; given only where ``variable_rate``.
         files: every file the frames are read from.
-        first_number: number of the first file of a sequence.
+        numbers: of the frames, where they have numbers of their own: those of the files of a sequence, or, where frames
+            of a video are lost, their places among all. None counts from ``first_number``.
+        first_number: of the first frame.
+        rate_guessed: nothing and nobody says the rate.
+        extras: what the files hold besides colours.
+        chroma: how finely a video that is not 4:2:0 tells colours, such as "4:2:2"; "" for images.
     """
 
     path: Path
@@ -100,7 +108,15 @@ class ClipInfo:
     time_base: Fraction | None = None
     files: tuple[Path, ...] = ()
     first_number: int = 0
+    numbers: tuple[int, ...] | None = None
+    rate_guessed: bool = False
+    extras: tuple[Extra, ...] = ()
+    chroma: str = ""
     chromaticities: tuple[float, ...] | None = None
+
+    def number_of(self, index: int) -> int:
+        """The number of a frame: what tells it, where its place among the frames does not."""
+        return self.first_number + index if self.numbers is None else self.numbers[index]
 
     def time_of(self, index: int) -> Fraction:
         """Seconds from the first frame to the start of frame ``index``; ``frames`` is the end."""

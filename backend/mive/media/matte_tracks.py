@@ -13,14 +13,16 @@ from av.video.reformatter import VideoReformatter
 
 from mive.errors import MatteError, MediaError
 from mive.media import colour
+from mive.media.asked import Reading
 from mive.media.containers import open_container
-from mive.media.image import Image, read_image
+from mive.media.image import Image, read_matte
 from mive.media.info import ClipInfo, Coverage, Pixels
 from mive.media.opening import open_clip
 from mive.media.paste import to_float
 from mive.media.raw import RawClip
 from mive.media.reading import reading
 from mive.media.sequence import SequenceClip
+from mive.media.told import Warnings
 from mive.media.video import VideoClip
 
 Ids = npt.NDArray[np.int32]
@@ -28,6 +30,10 @@ Ids = npt.NDArray[np.int32]
 _LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 _PALETTE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
+_LOSSY_CODECS = ("av1", "h264", "hevc", "mjpeg", "mpeg2video", "mpeg4", "vp8", "vp9")
+"""FFmpeg's names of those that leave noise which is seen; intermediate codecs are too fine for that."""
+_COLOURED = 0.05
+"""How far the channels of a pixel lie apart, and of how many pixels, where no codec's rounding explains it."""
 
 
 Opened = Callable[[ClipInfo, str], None]
@@ -35,24 +41,45 @@ Opened = Callable[[ClipInfo, str], None]
 
 
 class MatteTrack(ABC):
-    """A matte over time: ``count`` frames, each read by its own number."""
+    """A matte over time: ``count`` frames, each read by its place among them.
 
-    def __init__(self, path: Path, field: str, opened: Opened = lambda info, field: None) -> None:
+    Args:
+        field: of the request, that names the matte.
+        opened: told what it is.
+        warnings: where the reader's doubts go.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        field: str,
+        opened: Opened = lambda info, field: None,
+        warnings: Warnings | None = None,
+    ) -> None:
         self.path = path
         self.field = field
+        self.warnings = warnings = warnings or Warnings()
         try:
-            self._clip = open_clip(path)
+            self._clip = open_clip(path, Reading(matte=True, warnings=warnings))
         except MediaError as error:
             raise as_matte_error(error, field) from error
         opened(self._clip.info, field)
         self.count = self._clip.info.frames
-        self.files = self._clip.info.files
+        self.info = self._clip.info
+        self.files = self.info.files
         self._reformatter = VideoReformatter()
         self._next = 0
         self._video: Iterator[av.VideoFrame] | None = None
 
+    @property
+    def lossy(self) -> bool:
+        """Whether it was compressed so that black and white are not what they were."""
+        if isinstance(self._clip, VideoClip):
+            return self._clip.codec in _LOSSY_CODECS
+        return any(file.suffix.lower() in _LOSSY_SUFFIXES for file in self.files)
+
     def read(self, number: int) -> Pixels:
-        """Frame ``number`` of the file(s), ``[H, W]``; cheapest in rising order.
+        """The frame at a place, from 0, ``[H, W]``; cheapest in rising order.
 
         Raises:
             MatteError: the frame cannot be decoded or is no matte of this kind.
@@ -64,6 +91,12 @@ class MatteTrack(ABC):
             raise
         except MediaError as error:
             raise as_matte_error(error, self.field) from error
+
+    def _image(self, path: Path) -> Image:
+        image = read_matte(path)
+        if image.problem:
+            self.warnings.tell(f"{path} is damaged: {image.problem}", error=MatteError)
+        return image
 
     def _read(self, number: int) -> Pixels:
         clip = self._clip
@@ -103,7 +136,7 @@ class IdTrack(MatteTrack):
         indices = _palette_indices(path) if path.suffix.lower() in _PALETTE_SUFFIXES else None
         if indices is not None:
             return indices.astype(np.int32)
-        image = read_image(path)
+        image = self._image(path)
         grey = image.grey()
         ids = self._one_channel(image.rgb(), path) if grey is None else grey
         bits = self._clip.info.bits
@@ -156,9 +189,15 @@ class IdTrack(MatteTrack):
 class CoverageTrack(MatteTrack):
     """The matte of one instance: alpha where the file has alpha that is ever used, else luma."""
 
-    def __init__(self, path: Path, field: str, opened: Opened = lambda info, field: None) -> None:
-        super().__init__(path, field, opened)
-        self._use_alpha = False
+    def __init__(
+        self,
+        path: Path,
+        field: str,
+        opened: Opened = lambda info, field: None,
+        warnings: Warnings | None = None,
+    ) -> None:
+        super().__init__(path, field, opened, warnings)
+        self._use_alpha = self._coloured = False
         for number in range(self.count):
             alpha = self._alpha(number)
             if alpha is None:
@@ -166,6 +205,11 @@ class CoverageTrack(MatteTrack):
             if (alpha < 1).any():
                 self._use_alpha = True
                 break
+        else:
+            self._say("has alpha that is opaque everywhere; its brightness was taken instead")
+
+    def _say(self, what: str) -> None:
+        self.warnings.tell(f"The matte {self.path} {what}", error=MatteError)
 
     def _alpha(self, number: int) -> Coverage | None:
         self._use_alpha = True
@@ -178,7 +222,7 @@ class CoverageTrack(MatteTrack):
         return alpha
 
     def _from_file(self, path: Path) -> Coverage:
-        image: Image = read_image(path)
+        image = self._image(path)
         if self._use_alpha:
             alpha = image.alpha()
             if alpha is None:
@@ -210,9 +254,14 @@ class CoverageTrack(MatteTrack):
                 fix="Render the matte again",
                 field=self.field,
             )
+        if float(values.max()) > 1:
+            self._say("holds values beyond 1, which count as 1; a depth pass is no matte")
         if values.ndim == 3:
             # A grey pixel keeps its exact value, which weights that round would not promise.
             equal = (values == values[..., :1]).all(axis=-1)
+            if not self._coloured and float((np.ptp(values, axis=-1) > _COLOURED).mean()) > _COLOURED:
+                self._coloured = True
+                self._say("is a colour picture; its brightness was taken")
             values = np.where(equal, values[..., 0], values @ _LUMA)
         return np.clip(values, 0, 1).astype(np.float32)
 

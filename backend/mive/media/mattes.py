@@ -12,7 +12,10 @@ import numpy as np
 
 from mive.errors import MatteError
 from mive.media.info import ClipInfo, Coverage, Pixels
+from mive.media.matching import match
 from mive.media.matte_tracks import CoverageTrack, IdTrack, MatteTrack
+from mive.media.plausible import SeenCover, SeenIds, looked_at_closely
+from mive.media.told import Warnings
 from mive.settings import MATTE_FIT, MatteFit
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ class Mattes:
 
     Where mattes overlap, the later instance lies on top and takes its share from those below,
     so that a pixel's coverage never adds up to more than 1. Nothing is kept but the last frame.
+
+    Attributes:
+        seen: what was found when they were opened, by the path of each.
     """
 
     def __init__(
@@ -42,10 +48,12 @@ class Mattes:
         layers: Sequence[Callable[[int], Coverage]],
         frames: FrameRange,
         files: Sequence[Path],
+        seen: Sequence[tuple[Path, SeenIds | SeenCover]] = (),
     ) -> None:
         self.ids = tuple(ids)
         self.frames = frames
         self.files = tuple(files)
+        self.seen = tuple(seen)
         self._layers = tuple(layers)
 
     def __len__(self) -> int:
@@ -124,10 +132,11 @@ def open_mattes(
     frames: FrameRange,
     fit: MatteFit = MATTE_FIT,
     most_bytes: int = 0,
+    warnings: Warnings | None = None,
 ) -> Mattes:
     """Open the mattes of an edit and check that they fit the clip.
 
-    A matte has one frame for every frame of the clip, or for every frame of ``frames``, and the
+    A matte has a frame for every frame of ``frames``, found as `mive.media.matching` tells, and the
     clip's display size. With ``fit="fit"`` it is resized (ID mattes to the nearest pixel, soft ones
     bilinearly), its last frame is held where it is shorter, and frames beyond the clip are dropped.
 
@@ -135,29 +144,35 @@ def open_mattes(
         request_mattes: ID matte for all instances without a matte of their own.
         instances: in order; a later one lies on top of an earlier one.
         most_bytes: of memory that the mattes of a frame may take; 0 is no limit.
+        warnings: where doubts go.
 
     Raises:
         MatteError: a matte is missing, does not fit, never shows its instance in ``frames``, or they are too large.
     """
+    warnings = warnings or Warnings()
     pixels, memory = info.width * info.height, _Memory(most_bytes)
     memory.take(_COVERAGE_BYTES * pixels * len(instances), f"the mattes of {len(instances)} instances", "instances")
     opened = partial(_check_reading, memory)
     shared: _Fitted | None = None
     layers: list[Callable[[int], Coverage]] = []
     files: list[Path] = []
+    seen: list[tuple[Path, SeenIds | SeenCover]] = []
     if request_mattes is not None and any(instance.matte is None for instance in instances):
-        shared = _Fitted(IdTrack(Path(request_mattes), "mattes", opened), info, frames, fit, smooth=False)
+        id_track = IdTrack(Path(request_mattes), "mattes", opened, warnings)
+        shared = _Fitted(id_track, info, frames, fit, smooth=False)
         files += shared.track.files
         wanted = [instance.id for instance in instances if instance.matte is None]
-        _require_ids(shared, wanted, frames)
+        ids = _look_at_ids(shared, frames, wanted)
+        _require_ids(shared, ids, wanted, frames)
+        seen.append((Path(request_mattes), ids))
     for place, instance in enumerate(instances):
         field = f"instances[{place}].matte"
         if instance.matte is not None:
-            track = CoverageTrack(Path(instance.matte), field, opened)
-            memory.take(_KEPT_BYTES * pixels * (track.count == 1), "the mattes", field)
-            own = _Fitted(track, info, frames, fit, smooth=True)
-            _require_cover(own, instance.id, frames)
-            files += track.files
+            own_track = CoverageTrack(Path(instance.matte), field, opened, warnings)
+            memory.take(_KEPT_BYTES * pixels * (own_track.count == 1), "the mattes", field)
+            own = _Fitted(own_track, info, frames, fit, smooth=True)
+            seen.append((own_track.path, _look_at_cover(own, instance.id, frames)))
+            files += own_track.files
             layers.append(own.read)
         elif shared is not None:
             layers.append(_selector(shared, instance.id))
@@ -168,7 +183,7 @@ def open_mattes(
                 fix="Add --mattes PATH, or give the instance its own matte",
                 field=field,
             )
-    return Mattes([instance.id for instance in instances], layers, frames, files)
+    return Mattes([instance.id for instance in instances], layers, frames, files, seen)
 
 
 def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: MatteFit = MATTE_FIT) -> list[int]:
@@ -178,7 +193,7 @@ def ids_in(path: str, info: ClipInfo, frames: FrameRange, fit: MatteFit = MATTE_
         MatteError: the mattes cannot be read or do not fit, or hold nothing but background.
     """
     shared = _Fitted(IdTrack(Path(path), "mattes"), info, frames, fit, smooth=False)
-    found = sorted(_ids_in(shared, frames))
+    found = sorted(set(_look_at_ids(shared, frames, ()).pixels) - {0})
     if not found:
         raise MatteError(
             f"{path} is all background (frames {frames.first}-{frames.last})",
@@ -194,15 +209,16 @@ class _Fitted:
 
     def __init__(self, track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: MatteFit, *, smooth: bool) -> None:
         self.track = track
+        self._clip = info
         self._size = (info.width, info.height)
         self._fit = fit
         self._shared = not smooth
         self._interpolation = cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST_EXACT
-        self._number = _alignment(track, info, frames, fit)
+        self._place = match(track.info, info, frames, fit, track.warnings, track.field)
         self._last: tuple[int, Pixels] | None = None
 
     def read(self, index: int) -> Pixels:
-        number = self._number(index)
+        number = self._place(index)
         if self._last is not None and self._last[0] == number:
             return self._last[1]
         matte = self._resized(self.track.read(number))
@@ -211,11 +227,15 @@ class _Fitted:
             self._last = number, matte
         return matte
 
+    def number_of(self, index: int) -> int:
+        """The number of a frame of the clip."""
+        return self._clip.number_of(index)
+
     def _resized(self, matte: Pixels) -> Pixels:
         size = (matte.shape[1], matte.shape[0])
         if size == self._size:
             return matte
-        if self._fit == "exact":
+        if self._fit != "fit":
             raise MatteError(
                 f"The matte {self.track.path} is {size[0]}x{size[1]} pixels, the clip {self._size[0]}x{self._size[1]}",
                 expected="mattes of the clip's size",
@@ -229,57 +249,49 @@ def _check_reading(memory: _Memory, info: ClipInfo, field: str) -> None:
     memory.check(_READING_BYTES * info.width * info.height, f"the pixels of the matte {info.path}", field)
 
 
-def _alignment(track: MatteTrack, info: ClipInfo, frames: FrameRange, fit: MatteFit) -> Callable[[int], int]:
-    length = frames.last - frames.first + 1
-    if track.count == info.frames:
-        return lambda index: index
-    if track.count == length:
-        return lambda index: index - frames.first
-    if fit == "fit":
-        return lambda index: min(index, track.count - 1)
-    asked = f" (frames {frames.first}-{frames.last}: {length})" if length != info.frames else ""
-    raise MatteError(
-        f"The matte {track.path} has {track.count} frames, the clip {info.frames}{asked}",
-        expected="one matte frame for every frame of the clip, or of the range that is edited",
-        fix="Export the matte over the same frames, or use --matte-fit fit to hold its last "
-        "frame and drop frames beyond the clip",
-        field=track.field,
-    )
-
-
 def _selector(shared: _Fitted, identity: int) -> Callable[[int], Coverage]:
     return lambda index: (shared.read(index) == identity).astype(np.float32)
 
 
-def _ids_in(shared: _Fitted, frames: FrameRange) -> set[int]:
+def _look_at_ids(shared: _Fitted, frames: FrameRange, wanted: Sequence[int]) -> SeenIds:
     # All frames are read, not only up to the last id, so that a bad one shows before the edit.
-    found: set[int] = set()
-    for index in range(frames.first, frames.last + 1):
-        found.update(np.flatnonzero(np.bincount(shared.read(index).ravel())).tolist())
-    return found - {0}
+    seen, closely = SeenIds(), looked_at_closely(frames.indices())
+    for index in frames.indices():
+        seen.see(shared.number_of(index), shared.read(index), closely=index in closely)
+    for doubt in seen.doubts(wanted):
+        shared.track.warnings.tell(f"The mattes {shared.track.path} {doubt}", error=MatteError)
+    return seen
 
 
-def _require_ids(shared: _Fitted, wanted: Sequence[int], frames: FrameRange) -> None:
-    found = _ids_in(shared, frames)
-    missing = [identity for identity in wanted if identity not in found]
+def _require_ids(shared: _Fitted, seen: SeenIds, wanted: Sequence[int], frames: FrameRange) -> None:
+    missing = [identity for identity in wanted if identity not in seen.pixels]
     if not missing:
         return
-    there = ", ".join(map(str, sorted(found))) or "none, it is all background"
+    there = sorted(set(seen.pixels) - {0})
+    factor = seen.stretched()
+    stretched = bool(factor) and all(identity * factor in there for identity in missing)
     raise MatteError(
         f"Instance {', '.join(map(str, missing))} never occurs in {shared.track.path} "
         f"(frames {frames.first}-{frames.last})",
-        expected=f"one of the ids that are there: {there}",
-        fix="Change the instance's id, or export the matte with it",
+        expected=f"one of the ids that are there: {', '.join(map(str, there)) or 'none, it is all background'}",
+        fix=f"Its ids are {factor} times those, so export it without stretching, or ask for {missing[0] * factor}"
+        if stretched
+        else "Change the instance's id, or export the matte with it",
         field="mattes",
     )
 
 
-def _require_cover(own: _Fitted, identity: int, frames: FrameRange) -> None:
-    if any([own.read(index).any() for index in range(frames.first, frames.last + 1)]):
-        return
-    raise MatteError(
-        f"The matte {own.track.path} of instance {identity} is empty in all of frames {frames.first}-{frames.last}",
-        expected="white (or alpha) where the instance is, in at least one frame",
-        fix="Check that it is the right matte and the right frames",
-        field=own.track.field,
-    )
+def _look_at_cover(own: _Fitted, identity: int, frames: FrameRange) -> SeenCover:
+    seen = SeenCover()
+    for index in frames.indices():
+        seen.see(own.number_of(index), own.read(index))
+    if seen.empty:
+        raise MatteError(
+            f"The matte {own.track.path} of instance {identity} is empty in all of frames {frames.first}-{frames.last}",
+            expected="white (or alpha) where the instance is, in at least one frame",
+            fix="Check that it is the right matte and the right frames",
+            field=own.track.field,
+        )
+    for doubt in seen.doubts(lossy=own.track.lossy):
+        own.track.warnings.tell(f"The matte {own.track.path} of instance {identity} {doubt}", error=MatteError)
+    return seen

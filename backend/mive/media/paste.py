@@ -18,6 +18,11 @@ def to_float(frame: Pixels) -> Pixels:
     return frame.astype(np.float32) / np.float32(white(frame.dtype))
 
 
+def shown_to_model(frame: Pixels) -> Pixels:
+    """The frame as float32 in 0..1; what is beyond is clipped, and what is no number is black."""
+    return np.asarray(np.clip(np.nan_to_num(to_float(frame), nan=0, posinf=1, neginf=0), 0, 1), np.float32)
+
+
 def to_depth(frame: Pixels, depth: Depth) -> Pixels:
     """The frame in another sample type, rounded to nearest.
 
@@ -43,7 +48,8 @@ def paste(source: Pixels, edited: Pixels, alpha: Coverage) -> Pixels:
 
     Returns:
         ``[H, W, 3]`` of the source's type: bit for bit the source where ``alpha`` is 0, the edit
-        (rounded to nearest) where it is 1, their linear mix between. Float sources are not clipped.
+        (rounded to nearest) where it is 1, their linear mix between. Float sources are not clipped;
+        where one is NaN or infinite inside, the edit takes its place.
 
     Raises:
         ValueError: the shapes do not agree.
@@ -55,6 +61,8 @@ def paste(source: Pixels, edited: Pixels, alpha: Coverage) -> Pixels:
     weight = alpha[inside].astype(np.float64)[:, None]
     old = source[inside].astype(np.float64)
     new = edited[inside].astype(np.float64) * white(source.dtype)
+    # What is no number cannot be mixed: there the edit counts alone.
+    old = np.where(np.isfinite(old), old, new)
     mixed = (1 - weight) * old + weight * new
     out[inside] = mixed if source.dtype.kind == "f" else _codes(mixed, source.dtype)
     return out

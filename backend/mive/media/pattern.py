@@ -64,8 +64,10 @@ class Pattern:
 
 def parse_pattern(name: str) -> Pattern | None:
     """The pattern that a file's name is; None where it is just a name."""
-    found = _DIGITS.search(name) or _DIGITS_BEFORE_A_DOT.search(name)
-    if found is None:
+    found = [*_DIGITS.finditer(name)] or [*_DIGITS_BEFORE_A_DOT.finditer(name)]
+    if not found:
         return None
-    width = FileSequence.getPaddingNum(found[0], pad_style=PAD_STYLE_HASH1)
-    return Pattern(name[: found.start()], width, name[found.end() :])
+    # In "take#3.####.png" the first is part of the name.
+    digits = next((each for each in reversed(found) if name[each.end() :].startswith(".")), found[0])
+    width = FileSequence.getPaddingNum(digits[0], pad_style=PAD_STYLE_HASH1)
+    return Pattern(name[: digits.start()], width, name[digits.end() :])

@@ -21,6 +21,7 @@ from pydantic import Field
 from mive.base.samples import IN_MEMORY, Depth
 from mive.base.validation import Model
 from mive.errors import MediaError, RequestError
+from mive.media.asked import Reading
 from mive.media.clip import Clip
 from mive.media.info import ClipInfo, ColourTags, Pixels
 from mive.media.reading import reading
@@ -68,6 +69,7 @@ class RawClip(Clip):
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         try:
             header = _Header.from_json((path / HEADER).read_bytes())
         except (OSError, RequestError) as error:
@@ -80,6 +82,7 @@ class RawClip(Clip):
             raise _damaged(path, "there are frames that do not belong to it")
         if self._runs is None and len(files) != header.frames:
             raise _damaged(path, f"it holds {len(files)} of {header.frames} frames")
+        self.reading = Reading()
         self._shape = (header.height, header.width, 3)[: 2 if header.channels == 1 else 3]
         self.info = ClipInfo(
             path=path,

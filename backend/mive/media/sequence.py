@@ -4,41 +4,62 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mive.base.samples import white
 from mive.errors import MediaError
+from mive.media.asked import Reading
 from mive.media.clip import Clip
-from mive.media.image import Image, probe_image, read_image
+from mive.media.image import Image, ImageHead, probe_image, probe_matte, read_image
 from mive.media.info import ClipInfo, Pixels
 from mive.media.paste import to_depth
 from mive.media.pattern import Pattern, parse_pattern
+from mive.media.runs import shown_runs
+
+if TYPE_CHECKING:
+    from mive.request import FrameRange
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".exr", ".tif", ".tiff", ".dpx", ".bmp", ".tga"})
-# fileseq takes the hyphen of "shot-0002.png" for a minus, which would turn the clip around.
-_NUMBERED = re.compile(r"(?P<head>.*?)(?P<number>\d+)(?P<tail>\D*)")
+# fileseq takes the hyphen of "shot-0002.png" for a minus, which would turn the clip around. A minus stands at the
+# beginning, or behind what sets the number apart: "shot.-0002.png".
+_NUMBER = r"(?:(?<![^._ ])-)?\d+"
+_NUMBERED = re.compile(rf"(?P<head>.*?)(?P<number>{_NUMBER})(?P<tail>\D*)")
 _DEFAULT_RATE = Fraction(24)
 _FEWEST_DIGITS = 3
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Files of a clip in order, and the number of the first."""
+    """Files of a clip in order, and the number of each; none where a single file's name has no number."""
 
     files: tuple[Path, ...]
-    first_number: int = 0
+    numbers: tuple[int, ...] = ()
 
 
-def find_sequence(path: str | Path) -> Sequence | None:
-    """The image files that ``path`` stands for, a folder, a file or a :mod:`pattern <mive.media.pattern>` of names;
-    None where it is not about images.
+def find_sequence(path: str | Path, *, holes: bool = False) -> Sequence | None:
+    """The image files that ``path`` stands for, a folder, a file or a `pattern <mive.media.pattern>` of names; None
+    where it is not about images.
+
+    Args:
+        holes: numbers may be missing.
 
     Raises:
         MediaError: nothing is there, numbers are missing, or a folder holds several sequences.
     """
+    found = _find(path)
+    if found is not None and not holes:
+        _require_whole(Path(path), found)
+    return found
+
+
+def _find(path: str | Path) -> Sequence | None:
     path = Path(path)
     if path.is_dir():
         return _in_folder(path)
@@ -58,28 +79,46 @@ def find_sequence(path: str | Path) -> Sequence | None:
 class SequenceClip(Clip):
     """Image files as a clip; the first one sets the size and the depth."""
 
-    def __init__(self, path: Path, sequence: Sequence) -> None:
-        head = probe_image(sequence.files[0])
+    def __init__(self, path: Path, sequence: Sequence, reading: Reading) -> None:
+        super().__init__()
+        head = probe_matte(sequence.files[0]) if reading.matte else probe_image(sequence.files[0], reading.layer)
+        rate = reading.rate or head.rate
+        self.reading = reading
         self.info = ClipInfo(
             path=path,
             width=head.width,
             height=head.height,
             frames=len(sequence.files),
-            rate=head.rate or _DEFAULT_RATE,
+            rate=rate or _DEFAULT_RATE,
+            rate_guessed=rate is None,
             depth=head.depth,
             timecode=head.timecode,
             is_sequence=True,
             pixel_aspect=head.pixel_aspect,
             bits=head.bits,
             files=sequence.files,
-            first_number=sequence.first_number,
+            first_number=sequence.numbers[0] if sequence.numbers else 0,
+            numbers=sequence.numbers or None,
             chromaticities=head.chromaticities,
+            extras=head.extras,
         )
+        self.as_stored = head.as_stored
+        if not reading.matte:
+            self._tell_of_pages(head)
 
     def images(self, first: int, last: int) -> Iterator[Image]:
-        """Frames ``first..last`` with all their channels."""
+        """Frames ``first..last`` of a clip, each with its alpha."""
         for file in self.info.files[first : last + 1]:
-            yield read_image(file)
+            image = read_image(file, self.reading.layer)
+            if image.problem:
+                self.reading.warnings.tell(f"{file} is damaged: {image.problem}")
+            yield image
+
+    def alpha(self, frames: FrameRange) -> Iterator[Pixels]:
+        """See `Clip.alpha`."""
+        for image in self.images(frames.first, frames.last):
+            alpha = image.alpha()
+            yield np.full_like(image.pixels[..., 0], white(image.pixels.dtype)) if alpha is None else alpha
 
     def _decode(self, first: int, last: int) -> Iterator[Pixels]:
         for index, image in enumerate(self.images(first, last), first):
@@ -91,6 +130,15 @@ class SequenceClip(Clip):
                     fix="Render all frames of the sequence at one depth",
                 )
             yield rgb
+
+    def _tell_of_pages(self, head: ImageHead) -> None:
+        assert head.chosen is not None
+        others = len(head.specs) - 1
+        if others and self.reading.layer is None and head.chosen.name.isdecimal():
+            self.reading.warnings.tell(
+                f"{self.info.path} holds {others} pages besides the first, which is edited",
+                fix="Pick another one by --layer 2",
+            )
 
 
 def _in_folder(folder: Path) -> Sequence:
@@ -121,16 +169,16 @@ def _matching(path: Path, pattern: Pattern) -> Sequence:
     if not files and (ranged := pattern.ranged()):
         head, wanted = ranged
         files = _files(path, path.parent, head, pattern.tail)
-    return _whole(path, files, wanted)
+    return _chosen(path, files, wanted)
 
 
 def _numbered(path: Path, folder: Path, head: str, tail: str) -> Sequence:
-    return _whole(path, _files(path, folder, head, tail))
+    return _chosen(path, _files(path, folder, head, tail))
 
 
 def _files(path: Path, folder: Path, head: str, tail: str) -> dict[int, Path]:
     """Files by their numbers."""
-    pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
+    pattern = re.compile(re.escape(head) + f"({_NUMBER})" + re.escape(tail))
     numbers: dict[int, Path] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = pattern.fullmatch(file.name)
@@ -147,21 +195,30 @@ def _files(path: Path, folder: Path, head: str, tail: str) -> dict[int, Path]:
     return numbers
 
 
-def _whole(path: Path, files: dict[int, Path], wanted: range | None = None) -> Sequence:
-    """The wanted files, or all, of which none is missing."""
-    if not files:
+def _chosen(path: Path, files: dict[int, Path], wanted: range | None = None) -> Sequence:
+    """The wanted files, or all."""
+    there = sorted(number for number in files if wanted is None or number in wanted)
+    if not there:
         raise _missing(path, "No files match this sequence")
-    first, last = (wanted[0], wanted[-1]) if wanted else (min(files), max(files))
-    there = sorted(number for number in files if first <= number <= last)
-    if missing := last - first + 1 - len(there):
-        gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *there, last + 1]) if b - a > 1]
-        shown = ", ".join(f"{a}-{b}" if a < b else f"{a}" for a, b in gaps[:8]) + (", ..." if len(gaps) > 8 else "")
-        raise MediaError(
-            f"{path} runs from {first} to {last} but {missing} of its frames are missing: {shown}",
-            expected="a file for every number",
-            fix="Render the missing frames, or pick a part that is whole, as in name.FIRST-LAST####.png",
-        )
-    return Sequence(tuple(files[number] for number in there), first)
+    if wanted is not None and (wanted[0] != there[0] or wanted[-1] != there[-1]):
+        raise _with_gaps(path, there, wanted[0], wanted[-1])
+    return Sequence(tuple(files[number] for number in there), tuple(there))
+
+
+def _require_whole(path: Path, sequence: Sequence) -> None:
+    numbers = sequence.numbers
+    if numbers and numbers[-1] - numbers[0] + 1 != len(numbers):
+        raise _with_gaps(path, numbers, numbers[0], numbers[-1])
+
+
+def _with_gaps(path: Path, there: Iterable[int], first: int, last: int) -> MediaError:
+    gaps = [(a + 1, b - 1) for a, b in pairwise([first - 1, *there, last + 1]) if b - a > 1]
+    missing = sum(b - a + 1 for a, b in gaps)
+    return MediaError(
+        f"{path} runs from {first} to {last} but {missing} of its frames are missing: {shown_runs(gaps)}",
+        expected="a file for every number",
+        fix="Render the missing frames, or pick a part that is whole, as in name.FIRST-LAST####.png",
+    )
 
 
 def _missing(path: Path, what: str) -> MediaError:

@@ -14,18 +14,30 @@ def advance(timecode: str, frames: int, rate: Fraction) -> str:
     Drop-frame numbering (``;``) is kept where the nominal rate allows it (30 or 60) and becomes
     plain numbering elsewhere. Text that is no timecode comes back as it is.
     """
-    match = _TEXT.fullmatch(timecode.strip())
-    if match is None:
+    number = frame(timecode, rate)
+    if number is None:
         return timecode
-    nominal = max(1, round(rate))
-    drop = match[4] in ";," and nominal % 30 == 0
-    hours, minutes, seconds, frame = (int(match[i]) for i in (1, 2, 3, 5))
-    number = ((hours * 60 + minutes) * 60 + seconds) * nominal + frame
-    dropped = nominal // 15 if drop else 0
-    total_minutes = hours * 60 + minutes
-    number -= dropped * (total_minutes - total_minutes // 10)
+    nominal, dropped = _counting(timecode, rate)
     per_day = nominal * 86400 - dropped * (1440 - 144)
     return _text((number + frames) % per_day, nominal, dropped)
+
+
+def frame(timecode: str, rate: Fraction) -> int | None:
+    """The frames from 00:00:00:00 to a timecode; None where the text is none."""
+    match = _TEXT.fullmatch(timecode.strip())
+    if match is None:
+        return None
+    nominal, dropped = _counting(timecode, rate)
+    hours, minutes, seconds, rest = (int(match[i]) for i in (1, 2, 3, 5))
+    total_minutes = hours * 60 + minutes
+    return (total_minutes * 60 + seconds) * nominal + rest - dropped * (total_minutes - total_minutes // 10)
+
+
+def _counting(timecode: str, rate: Fraction) -> tuple[int, int]:
+    """The frames that count as a second, and those that most minutes drop."""
+    nominal = max(1, round(rate))
+    drop = any(sign in timecode for sign in ";,") and nominal % 30 == 0
+    return nominal, nominal // 15 if drop else 0
 
 
 def _text(number: int, nominal: int, dropped: int) -> str:

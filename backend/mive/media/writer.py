@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from mive.base.samples import IN_MEMORY, Depth
 from mive.errors import OutputError
+from mive.media import timecode
+from mive.media.holding import Holding
+from mive.media.image import probe_image
 from mive.media.info import ClipInfo, Pixels
+from mive.media.origin import Origin
 from mive.media.paste import to_depth
 
 if TYPE_CHECKING:
@@ -30,9 +33,13 @@ class FrameWriter(ABC):
         warnings: what the output could not carry over, for the user to read.
     """
 
-    def __init__(self, out: Path, info: ClipInfo, frames: FrameRange, depth: Depth) -> None:
+    def __init__(
+        self, out: Path, info: ClipInfo, frames: FrameRange, depth: Depth, holding: Holding, origin: Origin
+    ) -> None:
         self.out = out
-        self.warnings: list[str] = []
+        self.origin = origin
+        self.warnings = origin.warnings
+        self.holding = holding
         self._info = info
         self._frames = frames
         self._depth: Depth = depth
@@ -95,10 +102,28 @@ class FrameWriter(ABC):
         low, high = float(frame.min()), float(frame.max())
         self._clipped = low < 0 or high > 1
         if self._clipped:
-            self.warnings.append(
-                f"Values from {low:.3g} to {high:.3g} were clipped to 0..1 in {self.out}; "
-                "write an EXR sequence (FOLDER/name.####.exr) to keep them"
+            self.warnings.tell(
+                f"Values from {low:.3g} to {high:.3g} were clipped to 0..1 in {self.out}",
+                error=OutputError,
+                fix="Write an EXR sequence (FOLDER/name.####.exr) to keep them",
             )
+
+    def _tell_losses(self, *, alike: bool = False) -> None:
+        """Tell what of the source the output leaves out, in one sentence."""
+        if self.origin.clip is None:
+            return
+        info = self._info
+        if lost := self.holding.lost(info, alike=alike):
+            self.warnings.tell(f"{self.out} does not carry over of {info.path}: {', '.join(lost)}", error=OutputError)
+
+    def timecode_at(self, index: int) -> str | None:
+        """The timecode of a frame of the clip: its file's own, or counted on from the first by a rate that is known."""
+        info = self._info
+        if info.is_sequence and self.origin.clip is not None:
+            own = probe_image(info.files[index], self.origin.clip.reading.layer).timecode
+            if own is not None or info.rate_guessed:
+                return own
+        return None if info.timecode is None else timecode.advance(info.timecode, index, info.rate)
 
     def _require_all(self) -> None:
         if self._written != len(self._frames):
@@ -106,16 +131,4 @@ class FrameWriter(ABC):
                 f"Only {self._written} of {len(self._frames)} frames came for {self.out}",
                 expected="every frame of the range",
                 fix="Run the edit again; nothing partial was left behind",
-            )
-
-
-def require_not_source(targets: Sequence[Path], info: ClipInfo) -> None:
-    """Refuse to write over the files that the clip is read from."""
-    sources = {file.resolve() for file in info.files}
-    for target in targets:
-        if target.resolve() in sources:
-            raise OutputError(
-                f"{target} is a file of the source clip",
-                expected="an output beside the source, not over it",
-                fix="Choose another name or folder for the output",
             )

@@ -24,6 +24,7 @@ from mive.plans import PLAN_NAMES
 from mive.server.auth import AuthInterceptor
 from mive.server.call_metrics import MetricsInterceptor
 from mive.server.config import MESSAGE_BYTES, ServerConfig, check_safe, limits_message
+from mive.server.exports import Exports
 from mive.server.files import make_folder
 from mive.server.house import House
 from mive.server.http import HALF_OPEN_SECONDS, serve_metrics
@@ -142,11 +143,12 @@ class Parts:
         roots = Roots(config.path_roots, closed=config.data)
         rules = JobRules(config.bundle, roots, limits.job_instances, limits.job_frames)
         metrics, pools = Metrics(store, workers, folders), Pools()
+        turns = Turns(STAGINGS, WAITING_STAGINGS)
         service = MiveService(
             info=lambda: server_info(config, readiness, store),
-            jobs=JobCalls(store, results, inputs, rules, readiness.check, pools, Turns(STAGINGS, WAITING_STAGINGS)),
+            jobs=JobCalls(store, results, inputs, rules, readiness.check, pools, turns),
             watching=Watching(store, board, inputs.redact),
-            frames=FrameCalls(store, results, regions, pulse, pools.transfers),
+            frames=FrameCalls(store, results, regions, pulse, pools, turns, Exports(folders.exports)),
             transfers=TransferCalls(uploads, regions, pools, metrics.upload_bytes.inc),
         )
         return cls(

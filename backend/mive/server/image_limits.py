@@ -8,7 +8,7 @@ from pathlib import Path
 import OpenImageIO as oiio
 
 from mive.errors import MediaError
-from mive.media.image import ImageHead, probe_image
+from mive.media.image import ImageHead, probe_matte
 from mive.media.raw import is_raw
 from mive.media.sequence import find_sequence
 from mive.request import EditRequest
@@ -37,9 +37,11 @@ def check_images(request: EditRequest, longest_side: int) -> None:
     for field, path in request.sources().items():
         for file in _images(Path(path)):
             head = _head(file)
-            if head is not None and max(head.width, head.height) > longest_side:
+            sizes = [] if head is None else [(spec.full_width, spec.full_height) for spec in head.specs]
+            if sizes and max(map(max, sizes)) > longest_side:
+                width, height = max(sizes, key=max)
                 raise MediaError(
-                    f"{file} declares {head.width} × {head.height} pixels",
+                    f"{file} declares {width} × {height} pixels",
                     expected=f"at most {longest_side} a side",
                     fix="Scale the images down, or ask who runs the server for more",
                     field=field,
@@ -49,12 +51,12 @@ def check_images(request: EditRequest, longest_side: int) -> None:
 def _images(path: Path) -> tuple[Path, ...]:
     """The images that a path stands for. What is wrong with it shows when it is opened."""
     with contextlib.suppress(MediaError, OSError):
-        sequence = None if is_raw(path) else find_sequence(path)
+        sequence = None if is_raw(path) else find_sequence(path, holes=True)
         return () if sequence is None else sequence.files
     return ()
 
 
 def _head(file: Path) -> ImageHead | None:
     with contextlib.suppress(MediaError), damage_told():
-        return probe_image(file)
+        return probe_matte(file)
     return None

@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 MOST_FRUITLESS = 10
 """Starts without a single checkpoint after which a job is held to be what kills its workers."""
 
-_FREE = "NOT coalesce(leases.boot = :boot AND expires > :steady, 0)"
+_LONGEST = 86400
+"""Seconds: a lease that ends later is none of this version's."""
+
+_FREE = f"NOT coalesce(leases.boot = :boot AND expires > :steady AND expires < :steady + {_LONGEST}, 0)"
 """Nobody holds the job."""
 
 _OVERDUE = "started IS NULL AND CASE WHEN jobs.boot = :boot THEN due <= :steady ELSE deadline <= :now END"

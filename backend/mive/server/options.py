@@ -67,6 +67,11 @@ class Folders(Model):
         return self.data / "regions"
 
     @property
+    def exports(self) -> Path:
+        """Files that are made for calls."""
+        return self.data / "exports"
+
+    @property
     def lock(self) -> Path:
         """Locked by the server that uses this folder."""
         return self.data / "server.lock"

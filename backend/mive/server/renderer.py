@@ -116,14 +116,15 @@ class EditRenderer:
         editor = Editor.with_bundle(task.request, settings, bundle, hashes, self.cache, clock, choice)
         with damage_told():
             framing = editor.frame(shot.mattes)
-        task.warned(editor.warnings)
         task.report(Progress("load", 1, 1))
         # Reads every frame, so that damage shows before the first step.
         with damage_told():
             source_hash, mattes = content_hash(shot.clip, shot.frames), matte_hashes(shot.mattes)
+        warnings = (*shot.warnings, *editor.warnings)
+        task.warned(warnings)
         clock.lap("load")
         key = self._key_of(editor, (task.owner, source_hash, sorted(mattes.values()), str(shot.frames)))
-        known, warnings = task.adopt(key), tuple(editor.warnings)
+        known = task.adopt(key)
         if known is not None:
             used = {"request": task.request, "matte_hashes": mattes, "warnings": warnings}
             return Rendered(known.model_copy(update=used), warnings, key, cached=True)

@@ -121,7 +121,7 @@ class JobResults:
         """Key and manifest of a finished job; None where it is not finished, or its frames were removed."""
         try:
             key, _, manifest = (self.folder / _FINISHED).read_text("utf-8").partition("\n")
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return None
         return key, manifest
 

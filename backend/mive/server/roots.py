@@ -80,7 +80,7 @@ def _links(path: Path) -> list[Path]:
     try:
         if path.is_dir():
             return [Path(entry.path) for entry in os.scandir(path) if entry.is_symlink()]
-        sequence = find_sequence(path)
+        sequence = find_sequence(path, holes=True)
     # Whoever opens it will say what is wrong with it.
     except (MediaError, OSError):
         return []

@@ -73,10 +73,14 @@ class Columns:
             return None
 
 
+def is_unicode(text: str) -> bool:
+    """Messages can carry it: no byte of it was something else in the database."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _text(value: object) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not is_unicode(value):
         raise TypeError
-    value.encode()
     return value
 
 

@@ -19,6 +19,7 @@ from mive.server.errors import JobNotFound, KeyReused, QueueFull
 from mive.server.events import add_event, end_job, queued
 from mive.server.jobs import Job, Submission, read_event, read_job
 from mive.server.leases import Leases
+from mive.server.rows import is_unicode
 from mive.v1 import job_pb2
 
 RETRY_SECONDS = 5.0
@@ -165,7 +166,9 @@ class JobStore:
         found: dict[str, dict[str, str]] = {}
         marks = ", ".join("?" * len(jobs))
         for row in self.database.read(f"SELECT * FROM labels WHERE job IN ({marks}) ORDER BY job, name", *jobs):
-            found.setdefault(row["job"], {})[row["name"]] = row["value"]
+            # What no client can have sent is none.
+            if all(isinstance(text, str) and is_unicode(text) for text in row):
+                found.setdefault(row["job"], {})[row["name"]] = row["value"]
         return found
 
     def position(self, owner: str, job: str) -> int | None:

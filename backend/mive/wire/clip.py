@@ -14,6 +14,7 @@ from mive.wire.words import PIXEL_FORMAT, fill, number_of
 
 _SCALARS = (
     "width", "height", "frames", "timecode", "has_audio", "variable_rate", "is_sequence", "bits", "first_number",
+    "rate_guessed",
 )  # fmt: skip
 _DEPTHS = {number_of(PIXEL_FORMAT, sample.name): depth for depth, sample in IN_MEMORY.items()}
 

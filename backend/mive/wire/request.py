@@ -29,7 +29,8 @@ def request_to_message(
         RequestError: a number or text that the contract cannot carry.
     """
     message = edit_pb2.EditRequest(settings=settings_to_message(request.settings))
-    fill(message, {"global_caption": request.global_caption, "bundle": request.bundle})
+    own = ("global_caption", "bundle", "rate", "layer", "strict")
+    fill(message, {name: getattr(request, name) for name in own})
     if request.frames is not None:
         message.frames.CopyFrom(range_to_message(request.frames))
     for index, instance in enumerate(request.instances):

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mive.editing.framing.values import View
-from mive.media import Coverage, Pixels, inward_feather, paste, to_float
+from mive.media import Coverage, Pixels, inward_feather, paste
 from mive.media.enlarging import enlarge
 from mive.media.grain import lay_grain
+from mive.media.paste import shown_to_model
 from mive.media.sizes import model_frame
 
 Floats = npt.NDArray[np.float32]
@@ -32,7 +33,7 @@ def to_model(frame: Pixels, view: View, index: int) -> Floats:
     Raises:
         IndexError: the frame is none of the view's.
     """
-    return model_frame(np.clip(to_float(frame[view.box(index).slices]), 0, 1), view.model_size)
+    return model_frame(shown_to_model(frame[view.box(index).slices]), view.model_size)
 
 
 def to_clip(decoded: Floats, view: View) -> Floats:
@@ -128,7 +129,7 @@ def _finished(
     picture = to_clip(decoded, view)
     if not (finish.detail and view.scale < 1) and not finish.grain:
         return picture
-    plate = np.clip(to_float(source), 0, 1)
+    plate = shown_to_model(source)
     if finish.detail and view.scale < 1:
         fine = enlarge(decoded, model_frame(plate, view.model_size), plate, mattes.sum(0))
         picture = picture + np.float32(finish.detail) * (fine - picture)

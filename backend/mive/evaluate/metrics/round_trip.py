@@ -11,7 +11,7 @@ import torch
 
 from mive.engines.devices import choose_device, memory_of
 from mive.media.info import Pixels
-from mive.media.paste import to_float
+from mive.media.paste import shown_to_model
 from mive.media.sizes import model_frame, model_size
 from mive.networks.bundle import load_vae
 from mive.networks.bundle_files import find_bundle, find_part
@@ -55,7 +55,7 @@ class RoundTrip:
         for frame in frames:
             height, width = frame.shape[:2]
             size = model_size(width, height, self._short_side, self._multiple)
-            small = model_frame(np.clip(to_float(frame), 0, 1), size)
+            small = model_frame(shown_to_model(frame), size)
             yield model_frame(self._there_and_back(small), (height, width))
 
     def _there_and_back(self, small: Pixels) -> Pixels:

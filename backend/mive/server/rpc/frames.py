@@ -7,21 +7,23 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 from mive.base.samples import IN_MEMORY
 from mive.errors import RequestError
-from mive.media.info import Pixels
+from mive.media.info import ClipInfo, Pixels
 from mive.request import FrameRange
 from mive.server.errors import NotThereYet, ResultsGone
+from mive.server.exports import Exports, checked_name
 from mive.server.jobs import Job, read_clip, unreadable
 from mive.server.regions import Regions
 from mive.server.results import Results
 from mive.server.rpc.pulse import Pulse
 from mive.server.store import JobStore
-from mive.server.work import Call, Pool
-from mive.v1 import media_pb2, mive_pb2
-from mive.wire.chunks import frame_header, split_bytes
+from mive.server.work import Call, Pool, Pools, Turns
+from mive.v1 import edit_pb2, media_pb2, mive_pb2
+from mive.wire.chunks import CHUNK_BYTES, frame_header, split_bytes
 from mive.wire.clip import clip_from_message
 from mive.wire.formats import (
     FrameFormat,
@@ -45,7 +47,14 @@ class FrameCalls:
     results: Results
     regions: Regions
     pulse: Pulse
-    pool: Pool
+    pools: Pools
+    turns: Turns
+    exports: Exports
+
+    @property
+    def pool(self) -> Pool:
+        """Reads and packs frames."""
+        return self.pools.transfers
 
     async def fetch(self, owner: str, asked: mive_pb2.FetchFramesRequest) -> AsyncIterator[media_pb2.FrameChunk]:
         """The pieces of the frames asked for, in that order.
@@ -72,6 +81,44 @@ class FrameCalls:
             header = await self.pool.run(partial(self._put, owner, place, frame, layout))
             yield media_pb2.FrameChunk(frame=index, header=header, region=place)
             offset += layout.size
+
+    async def export(
+        self, owner: str, asked: mive_pb2.ExportFramesRequest
+    ) -> AsyncIterator[mive_pb2.ExportFramesResponse]:
+        """The pieces of the files asked for.
+
+        Raises:
+            JobNotFound: the owner has no such job.
+            RequestError: the job has no such frames, or the name says of no files what they are.
+            NotThereYet, ResultsGone: a frame does not exist.
+            OutputError: the files cannot be written.
+        """
+        name = checked_name(asked.name)
+        job = await self._opened(owner, asked.job_id, wait=False)
+        frames = _within(job, asked.frames) if asked.HasField("frames") else job.frames
+        assert frames is not None
+        for index in (frames.first, frames.last):
+            await self._frame(owner, job.id, index, wait=False)
+        read, info = self.results.of(job.id).read, _clip(job)
+        async with self.turns.of(owner):
+            folder, files = await self.pools.staging.run(
+                lambda call: self.exports.write(name, info, frames, read, call),
+                undo=lambda made: self.exports.remove(made[0]),
+            )
+        try:
+            for path in files:
+                async for piece in self._pieces(path):
+                    yield piece
+        finally:
+            self.pools.tidying.later(partial(self.exports.remove, folder), "exported files could not be removed")
+
+    async def _pieces(self, path: Path) -> AsyncIterator[mive_pb2.ExportFramesResponse]:
+        with path.open("rb") as file:
+            piece, offset = mive_pb2.ExportFramesResponse(name=path.name, size=path.stat().st_size), 0
+            while data := await self.pool.run(partial(_read_chunk, file)):
+                piece.chunk.offset, piece.chunk.data = offset, data
+                yield piece
+                piece, offset = mive_pb2.ExportFramesResponse(), offset + len(data)
 
     async def _opened(self, owner: str, job_id: str, wait: bool) -> Job:
         """The job, once its clip is open."""
@@ -142,15 +189,33 @@ def _packed(frame: Pixels, layout: FrameFormat, call: Call) -> tuple[memoryview,
 
 def _layout(job: Job, asked: mive_pb2.FetchFramesRequest) -> FrameFormat:
     """How the job's frames are to lie in memory."""
-    stored = read_clip(job)
-    if stored is None:
-        raise unreadable("clip")
-    clip = clip_from_message(stored)
+    clip = _clip(job)
     pixel_format = IN_MEMORY[clip.depth].name
     if asked.pixel_format:
         pixel_format = pixel_format_from_message(asked.pixel_format, "fetch")
     row_order: RowOrder = row_order_from_message(asked.row_order, "fetch") if asked.row_order else "top_down"
     return FrameFormat(clip.width, clip.height, 3, pixel_format, row_order, 0, clip.colour)
+
+
+def _read_chunk(file: IO[bytes], call: Call) -> bytes:
+    return file.read(CHUNK_BYTES)
+
+
+def _clip(job: Job) -> ClipInfo:
+    stored = read_clip(job)
+    if stored is None:
+        raise unreadable("clip")
+    return clip_from_message(stored)
+
+
+def _within(job: Job, message: edit_pb2.FrameRange) -> FrameRange:
+    """A range that is asked for.
+
+    Raises:
+        RequestError: the job does not edit all of it.
+    """
+    asked = mive_pb2.FetchFramesRequest(frames=[message])
+    return _ranges(job, asked)[0]
 
 
 def _ranges(job: Job, asked: mive_pb2.FetchFramesRequest) -> list[FrameRange]:

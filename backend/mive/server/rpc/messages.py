@@ -95,6 +95,9 @@ def complete_event(event: job_pb2.JobEvent, job: Job, position: int | None, reda
             event.queued.position = position or 0
         case "done":
             event.done.manifest_json = redact(job.manifest or "", apart=True)
+            event.done.warnings[:] = [redact(warning) for warning in event.done.warnings]
+        case "warned":
+            event.warned.warnings[:] = [redact(warning) for warning in event.warned.warnings]
         case "failed" if job.error is not None:
             error = stored_error(job.error, redact)
             event.failed.error.CopyFrom(error_to_detail(error))

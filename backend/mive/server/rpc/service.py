@@ -107,6 +107,12 @@ class MiveService(mive_pb2_grpc.MiveServicer):
         async for chunk in self.frames.fetch(_owner(), request):
             yield mive_pb2.FetchFramesResponse(chunk=chunk)
 
+    async def ExportFrames(
+        self, request: mive_pb2.ExportFramesRequest, context: Context
+    ) -> AsyncIterator[mive_pb2.ExportFramesResponse]:
+        async for piece in self.frames.export(_owner(), request):
+            yield piece
+
     async def GetManifest(self, request: mive_pb2.GetManifestRequest, context: Context) -> mive_pb2.GetManifestResponse:
         return mive_pb2.GetManifestResponse(manifest_json=await self.jobs.manifest(_owner(), request.job_id))
 
