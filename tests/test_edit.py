@@ -24,6 +24,7 @@ from mive.request import EditRequest, FrameRange, Instance, Settings
 
 ONE = FrameRange(0, 0)
 QUICK = Settings(preset="draft", steps=2, inversion_steps=4, model_size=64, guidance=2.0)
+FAST = Settings(preset="fast", steps=3, model_size=64, guidance=2.0)
 
 
 def request(shot: Path, bundle: Path, **changes: object) -> EditRequest:
@@ -52,8 +53,11 @@ def test_only_pixels_inside_the_mattes_change(shot: Path, bundle: Path, tmp_path
         assert (before[~outside] != after[~outside]).mean() > 0.5
 
 
-def test_the_manifest_renders_the_same_frames_again(shot: Path, bundle: Path, tmp_path: Path) -> None:
-    first = run_edit(request(shot, bundle), tmp_path / "a.mkv")
+@pytest.mark.parametrize("settings", [QUICK, FAST], ids=["usual", "fast"])
+def test_the_manifest_renders_the_same_frames_again(
+    shot: Path, bundle: Path, tmp_path: Path, settings: Settings
+) -> None:
+    first = run_edit(request(shot, bundle, settings=settings), tmp_path / "a.mkv")
     again = run_edit(read_manifest(first.manifest).rerender_request(), tmp_path / "b.mkv")
     assert read_manifest(first.manifest).frames_hash == read_manifest(again.manifest).frames_hash
     assert all(np.array_equal(a, b) for a, b in zip(frames_of(first.out), frames_of(again.out), strict=True))
@@ -138,9 +142,13 @@ def test_windows_give_every_frame_and_leave_the_plate(shot: Path, bundle: Path, 
     assert all(np.array_equal(a[:8], b[:8]) for a, b in zip(source, edited, strict=True))
 
 
-@pytest.mark.parametrize("framing", ["whole", "close"])
-def test_going_on_from_any_checkpoint_gives_the_same_frames(shot: Path, bundle: Path, framing: str) -> None:
-    windowed = QUICK.model_copy(update={"window": 3, "overlap": 1, "framing": framing})
+@pytest.mark.parametrize(
+    ("base", "framing"), [(QUICK, "whole"), (QUICK, "close"), (FAST, "whole")], ids=["whole", "close", "fast"]
+)
+def test_going_on_from_any_checkpoint_gives_the_same_frames(
+    shot: Path, bundle: Path, base: Settings, framing: str
+) -> None:
+    windowed = base.model_copy(update={"window": 3, "overlap": 1, "framing": framing})
     asked = request(shot, bundle, settings=windowed)
     clip, frames = open_clip(asked.clip), FrameRange(0, 5)
     mattes = open_mattes(asked.mattes, asked.instances, clip.info, frames, "exact")
