@@ -393,6 +393,18 @@ def test_json_round_trip_is_exact(edit: EditRequest) -> None:
     assert EditRequest.from_json(text.encode()) == edit
 
 
+def test_an_id_is_one_instances_alone_linked_or_not() -> None:
+    cup, ball = Instance(id=1, caption="a cup", linked=(5,)), Instance(id=5, caption="a ball")
+    for things, field in (((cup, ball), "instances[1].id"), ((ball, cup), "instances[1].linked")):
+        with pytest.raises(RequestError, match=r"has the id 5 too") as caught:
+            EditRequest(clip="cups.mp4", mattes="ids", instances=things)
+        assert caught.value.field == field
+    own = cup.model_copy(update={"matte": "cup.mov"})
+    with pytest.raises(RequestError, match="linked with"):
+        EditRequest(clip="cups.mp4", instances=(own,))
+    assert EditRequest(clip="cups.mp4", mattes="ids", instances=(own,)).instances[0].linked == (5,)
+
+
 def test_the_paths_that_a_request_names_are_listed_and_replaced_by_field() -> None:
     things = (Instance(id=1, caption="a cup"), Instance(id=2, caption="a ball", matte="ball.mov"))
     request = EditRequest(clip="cups.mp4", mattes="ids", instances=things)

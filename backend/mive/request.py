@@ -114,6 +114,9 @@ class Instance(Model):
     lambda_r: Share | None = Field(default=None, description="the instance's own IPR share λ_r")
     guidance: Weight | None = Field(default=None, description="the instance's own guidance scale")
     name: str = Field(default="", description="the instance's name, for people")
+    linked: tuple[Count, ...] = Field(
+        default=(), description="further ids of the ID mattes that are the instance too, such as its reflection's"
+    )
 
     @field_validator("caption")
     @classmethod
@@ -179,22 +182,25 @@ class EditRequest(Model):
             )
         seen: dict[int, int] = {}
         for index, instance in enumerate(instances):
-            first = seen.setdefault(instance.id, index)
-            if first != index:
-                reject(
-                    f"instances[{first}] has the id {instance.id} too",
-                    expected="a different id for each instance",
-                    fix="Renumber one of them",
-                    at=[index, "id"],
-                )
+            for place, identity in enumerate((instance.id, *instance.linked)):
+                if identity in seen:
+                    reject(
+                        f"instances[{seen[identity]}] has the id {identity} too",
+                        expected="a different id for each instance",
+                        fix="Renumber one of them",
+                        at=[index, "linked" if place else "id"],
+                    )
+                seen[identity] = index
         return instances
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         for index, instance in enumerate(self.instances):
-            if self.mattes is None and instance.matte is None:
+            if self.mattes is None and (instance.matte is None or instance.linked):
                 reject(
-                    f"nothing says where instance {instance.id} is",
+                    f"nothing says where instance {instance.id} is"
+                    if not instance.linked
+                    else f"nothing says where the ids are that instance {instance.id} is linked with",
                     expected="ID mattes for the request, or a matte for each instance",
                     fix='Set "mattes", or this instance\'s "matte"',
                     at=["instances", index, "matte"],

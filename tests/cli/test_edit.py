@@ -96,6 +96,18 @@ def test_quiet_says_nothing_while_it_runs(mive: Run, quick: list[str | Path], tm
     assert "3 frames" in done.out
 
 
+def test_ids_that_are_linked_are_edited_as_one(mive: Run, quick: list[str | Path], tmp_path: Path) -> None:
+    first = quick.index("--edit")
+    linked = [*quick[:first], "--edit", "1 + 2=a red ball", *quick[first + 4 :]]
+    assert mive("edit", *linked, "--frames", "0", "-o", tmp_path / "edited.mkv").code == 0
+    (thing,) = read_manifest(tmp_path / "edited.mkv.manifest.json").request.instances
+    assert (thing.id, thing.linked, thing.caption) == (1, (2,), "a red ball")
+    for wrong in ("1+=a red ball", "1+2", "+2=a red ball"):
+        done = mive("edit", *quick[:first], "--edit", wrong, "-o", tmp_path / "other.mkv")
+        assert done.code == 2
+        assert wrong in done.err
+
+
 def test_the_second_edit_of_a_clip_takes_its_inversion_from_the_cache(
     mive: Run, quick: list[str | Path], tmp_path: Path
 ) -> None:

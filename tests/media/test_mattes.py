@@ -305,3 +305,21 @@ def test_mattes_take_no_more_than_is_said(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 32 * (8 + 4) * 960 * 540, "what open_mattes counts for 32 instances with stills of their own"
+
+
+def test_linked_ids_are_one_instance_with_what_it_has_of_its_own(tmp_path, write_image):
+    """A thing and its reflection, or a soft matte and the glow around it."""
+    frames = id_frames()
+    (tmp_path / "ids").mkdir()
+    for number, frame in enumerate(frames):
+        write_image(tmp_path / "ids" / f"{number:04}.png", frame)
+    soft = np.zeros((HEIGHT, WIDTH), np.uint8)
+    soft[4:8, 10:14] = 128
+    write_image(tmp_path / "own.png", soft)
+    linked = [Instance(id=1, caption="a thing", linked=(2,))]
+    check(open_mattes(str(tmp_path / "ids"), linked, CLIP, ALL), [(f > 0).astype(np.float32)[None] for f in frames])
+    both = [Instance(id=9, caption="a thing", matte=str(tmp_path / "own.png"), linked=(2,))]
+    wanted = [np.maximum(f == 2, soft / np.float32(255)).astype(np.float32)[None] for f in frames]
+    check(open_mattes(str(tmp_path / "ids"), both, CLIP, ALL, "fit"), wanted)
+    with pytest.raises(MatteError, match=r"Instance 7 never occurs"):
+        open_mattes(str(tmp_path / "ids"), [Instance(id=1, caption="a thing", linked=(7,))], CLIP, ALL)

@@ -96,12 +96,17 @@ def some_instance(draw: st.DrawFn, number: int) -> Instance:
 @st.composite
 def some_request(draw: st.DrawFn) -> EditRequest:
     first = draw(st.integers(0, 2**32 - 1))
-    ids = draw(st.lists(counts, min_size=1, max_size=3, unique=True))
+    ids = draw(st.lists(counts, min_size=1, max_size=5, unique=True))
+    own = draw(st.integers(1, min(len(ids), 3)))
+    mattes = draw(st.none() | words)
+    instances = [draw(some_instance(number)) for number in ids[:own]]
+    if mattes is not None:
+        instances[0] = instances[0].model_copy(update={"linked": tuple(ids[own:])})
     return EditRequest(
         clip=draw(words),
-        mattes=draw(st.none() | words),
+        mattes=mattes,
         frames=draw(st.none() | st.just(FrameRange(first, draw(st.integers(first, 2**32 - 1))))),
-        instances=tuple(draw(some_instance(number)) for number in ids),
+        instances=tuple(instances),
         global_caption=draw(words),
         bundle=draw(words),
         settings=draw(some_settings()),
@@ -234,6 +239,7 @@ def test_fields_of_a_newer_contract_are_refused_and_not_ignored() -> None:
     [
         (CUPS.model_copy(update={"frames": FrameRange(0, 2**32)}), "frames.last"),
         (CUPS.model_copy(update={"instances": (Instance(id=2**32, caption="a"),)}), "instances[0].id"),
+        (CUPS.model_copy(update={"instances": (Instance(id=1, caption="a", linked=(2**32,)),)}), "instances[0].linked"),
         (CUPS.model_copy(update={"clip": "caf\udce9.mp4"}), "clip.path"),
         (CUPS.model_copy(update={"settings": Settings(model_size=2**40)}), "settings.model_size"),
     ],

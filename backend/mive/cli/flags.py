@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from mive.base.rates import parse_rate
-from mive.cli.options import Flags, by_id, once_by_id
+from mive.cli.options import Flags, by_id, linked_by_id, once_by_id
 from mive.console.options import one_of
 from mive.errors import RequestError
 from mive.request import EditRequest, FrameRange, Instance
@@ -61,14 +61,14 @@ def instances(edits: Sequence[str], mattes: Sequence[str], sources: Sequence[str
     Raises:
         RequestError: there is none, or an option is malformed.
     """
-    wanted = by_id("--edit", edits, "CAPTION")
+    wanted = linked_by_id(edits)
     if not wanted:
         raise RequestError(
             "there is nothing to edit",
             expected="at least one --edit ID=CAPTION",
             fix='Say what an instance becomes, such as --edit "1=a red cup"',
         )
-    ids = [number for number, _ in wanted]
+    ids = [numbers[0] for numbers, _ in wanted]
     matte = once_by_id("--matte", mattes, "PATH", ids)
     source = once_by_id("--source", sources, "CAPTION", ids)
     return tuple(
@@ -77,8 +77,9 @@ def instances(edits: Sequence[str], mattes: Sequence[str], sources: Sequence[str
             caption=caption,
             source_caption=source.get(number, ""),
             matte=matte.get(number),
+            linked=tuple(linked),
         )
-        for number, caption in wanted
+        for (number, *linked), caption in wanted
     )
 
 

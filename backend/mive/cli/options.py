@@ -30,7 +30,10 @@ MattesOption = Annotated[
 ]
 EditOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="ID=CAPTION", help="What an instance becomes. Once for each instance."),
+    typer.Option(
+        metavar="ID[+ID]=CAPTION",
+        help="What an instance becomes. Once for each instance; more ids are parts of it, such as its reflection.",
+    ),
 ]
 MatteOption = Annotated[
     list[str] | None,
@@ -141,6 +144,21 @@ def by_id(option: str, texts: Sequence[str], kind: str) -> list[tuple[int, str]]
                 fix=f'Write {option} "{example}"',
             )
         pairs.append((int(match[1]), match[2].strip()))
+    return pairs
+
+
+def linked_by_id(texts: Sequence[str]) -> list[tuple[list[int], str]]:
+    """Reads ``--edit ID=CAPTION``, where further ids may be linked: ``1+5=CAPTION``.
+
+    Raises:
+        RequestError: a text is of another form.
+    """
+    pairs = []
+    for text in texts:
+        match = re.fullmatch(r"\s*([0-9]+)((?:\s*\+\s*[0-9]+)*)\s*(=.*)", text, re.DOTALL)
+        whole = text if match is None else match[1] + match[3]
+        ((number, caption),) = by_id("--edit", [whole], "CAPTION")
+        pairs.append(([number, *map(int, re.findall("[0-9]+", "" if match is None else match[2]))], caption))
     return pairs
 
 

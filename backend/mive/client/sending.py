@@ -98,7 +98,7 @@ def chosen(send: Send, request: EditRequest, info: ServerInfo, *, local: bool) -
 
 def matte_paths(request: EditRequest) -> dict[str, str]:
     """The paths of the mattes that an edit reads, by field: not of ID mattes beside a matte for each instance."""
-    unread = {"clip"} if any(instance.matte is None for instance in request.instances) else {"clip", "mattes"}
+    unread = {"clip"} if any(one.matte is None or one.linked for one in request.instances) else {"clip", "mattes"}
     return {field: path for field, path in request.sources().items() if field not in unread}
 
 

@@ -157,11 +157,11 @@ def open_mattes(
     layers: list[Callable[[int], Coverage]] = []
     files: list[Path] = []
     seen: list[tuple[Path, SeenIds | SeenCover]] = []
-    if request_mattes is not None and any(instance.matte is None for instance in instances):
+    if request_mattes is not None and any(instance.matte is None or instance.linked for instance in instances):
         id_track = IdTrack(Path(request_mattes), "mattes", opened, warnings)
         shared = _Fitted(id_track, info, frames, fit, smooth=False)
         files += shared.track.files
-        wanted = [instance.id for instance in instances if instance.matte is None]
+        wanted = [identity for instance in instances for identity in _ids_of(instance)]
         ids = _look_at_ids(shared, frames, wanted)
         _require_ids(shared, ids, wanted, frames)
         seen.append((Path(request_mattes), ids))
@@ -173,9 +173,10 @@ def open_mattes(
             own = _Fitted(own_track, info, frames, fit, smooth=True)
             seen.append((own_track.path, _look_at_cover(own, instance.id, frames)))
             files += own_track.files
-            layers.append(own.read)
+            linked = _selector(shared, instance.linked) if shared is not None and instance.linked else None
+            layers.append(own.read if linked is None else _either(own.read, linked))
         elif shared is not None:
-            layers.append(_selector(shared, instance.id))
+            layers.append(_selector(shared, _ids_of(instance)))
         else:
             raise MatteError(
                 f"Instance {instance.id} has no matte",
@@ -249,8 +250,19 @@ def _check_reading(memory: _Memory, info: ClipInfo, field: str) -> None:
     memory.check(_READING_BYTES * info.width * info.height, f"the pixels of the matte {info.path}", field)
 
 
-def _selector(shared: _Fitted, identity: int) -> Callable[[int], Coverage]:
-    return lambda index: (shared.read(index) == identity).astype(np.float32)
+def _ids_of(instance: Instance) -> tuple[int, ...]:
+    """The ids of ID mattes whose pixels are the instance's."""
+    return (*(() if instance.matte is not None else (instance.id,)), *instance.linked)
+
+
+def _selector(shared: _Fitted, ids: Sequence[int]) -> Callable[[int], Coverage]:
+    if len(ids) == 1:
+        return lambda index: (shared.read(index) == ids[0]).astype(np.float32)
+    return lambda index: np.isin(shared.read(index), ids).astype(np.float32)
+
+
+def _either(one: Callable[[int], Coverage], other: Callable[[int], Coverage]) -> Callable[[int], Coverage]:
+    return lambda index: np.maximum(one(index), other(index))
 
 
 def _look_at_ids(shared: _Fitted, frames: FrameRange, wanted: Sequence[int]) -> SeenIds:

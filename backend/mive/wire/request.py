@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from mive.errors import RequestError
@@ -34,8 +34,10 @@ def request_to_message(
     if request.frames is not None:
         message.frames.CopyFrom(range_to_message(request.frames))
     for index, instance in enumerate(request.instances):
-        fields = instance.model_dump(by_alias=True, exclude={"matte"})
-        fill(message.instances.add(), fields, f"instances[{index}]")
+        fields = instance.model_dump(by_alias=True, exclude={"matte", "linked"})
+        added = message.instances.add()
+        fill(added, fields, f"instances[{index}]")
+        _extend(added, instance.linked, f"instances[{index}].linked")
     places = {"clip": message.clip, "mattes": message.mattes}
     places |= {f"instances[{index}].matte": instance.matte for index, instance in enumerate(message.instances)}
     for field, path in request.sources().items():
@@ -71,7 +73,17 @@ def request_from_message(
     for index, instance in enumerate(message.instances):
         if instance.HasField("matte"):
             instances[index]["matte"] = name(instance.matte, f"instances[{index}].matte")
+        instances[index]["linked"] = tuple(instance.linked)
     return EditRequest(**fields)
+
+
+def _extend(message: edit_pb2.Instance, linked: Iterable[int], at: str) -> None:
+    try:
+        message.linked.extend(linked)
+    except ValueError as error:
+        raise RequestError(
+            "an id cannot be sent", expected="numbers below 2^32", fix="Choose a smaller number", field=at
+        ) from error
 
 
 def server_path(source: Source, field: str) -> str:
