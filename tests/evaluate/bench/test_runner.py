@@ -151,7 +151,7 @@ def test_mattes_that_cannot_be_read_fail_their_clip_only(squares: Suite, tmp_pat
     errors = {one.result.clip: one.result.error for one in told}
     assert errors["one"] is errors["two"] is None
     assert errors["three"] is not None
-    assert "missing: 1" in errors["three"]["what"]
+    assert "the frames 1 of the clip have none" in errors["three"]["what"]
 
 
 def test_a_model_that_cannot_be_used_stops_the_run(squares: Suite, tmp_path: Path) -> None:
