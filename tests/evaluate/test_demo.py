@@ -117,7 +117,7 @@ def test_a_file_is_no_place_for_the_demo(tmp_path: Path) -> None:
 def test_the_shipped_model_does_what_the_captions_say(tmp_path: Path) -> None:
     stages = set[str]()
     result = demo.run_demo(tmp_path, report=lambda progress: stages.add(progress.stage))
-    assert stages == {"load", "conditions", "inversion", "sampling", "write"}
+    assert stages == {"load", "mattes", "conditions", "inversion", "sampling", "write"}
     assert result.measured.bp == 0
     assert result.measured.cia is not None
     assert result.measured.cia >= 0.85
