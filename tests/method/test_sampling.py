@@ -169,7 +169,7 @@ def test_all_latents_stay_on_their_device(monkeypatch: pytest.MonkeyPatch) -> No
     run.masks = run.masks.to("meta")
     run.inverted = {t: z.to("meta") for t, z in run.inverted.items()}
     run.edits = replace(run.edits, per_forward=2)
-    assert finish(run, state=here.to(torch.device("meta"))).device.type == "meta"
+    assert finish(run, state=here.mapped(lambda z: z.to("meta"))).device.type == "meta"
 
 
 def test_latents_that_blow_up_are_an_error() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tests.server.fakes import ANNA, FakeClock, a_request, clocks_of
 from tests.server.place import Place
+from tests.server.served import Serve, Served, modelless
 
 from mive.media import ClipInfo, open_writer
 from mive.request import EditRequest, FrameRange, Instance, Settings
@@ -36,6 +37,20 @@ def place(tmp_path: Path, clock: FakeClock) -> Iterator[Place]:
     place = Place(tmp_path.resolve() / "data", clock)
     yield place
     place.regions.close_all()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """``serve(drain_seconds=1)``: a server without a model, with these changes to its configuration."""
+    started: list[Served] = []
+
+    def start(name: str = "data", **overrides: object) -> Served:
+        started.append(modelless(tmp_path / name, **overrides))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.close()
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from tests.server.served import Serve, Served, modelless, until
+from tests.server.served import Serve, until
 
 from mive.server import http
 from mive.server.address import Address
@@ -20,19 +20,6 @@ from mive.server.errors import StoreError
 from mive.server.http import HALF_OPEN_SECONDS, serve_metrics
 from mive.server.store import JobStore
 from mive.v1 import job_pb2, mive_pb2
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Served] = []
-
-    def start(**overrides: object) -> Served:
-        started.append(modelless(tmp_path / "data", **overrides))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
 
 
 def test_a_terminal_that_goes_drains_the_server(serve: Serve) -> None:

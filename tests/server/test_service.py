@@ -28,19 +28,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served.close()
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Served] = []
-
-    def start(name: str = "data", **overrides: object) -> Served:
-        started.append(modelless(tmp_path / name, **overrides))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
-
-
 def kinds(events: Iterator[job_pb2.JobEvent]) -> list[str]:
     return [str(event.WhichOneof("event")) for event in events]
 

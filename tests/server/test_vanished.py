@@ -6,31 +6,17 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.server.served import ENVIRONMENT, Serve, Served, modelless, refusal, until
+from tests.server.served import ENVIRONMENT, Serve, refusal, until
 
 from mive.v1 import job_pb2
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 VANISHING = Path(__file__).with_name("vanishing.py")
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    started: list[Served] = []
-
-    def start(**overrides: object) -> Served:
-        started.append(modelless(tmp_path / "data", **overrides))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.close()
 
 
 def seconds_until(happened: Callable[[], object], at_most: float) -> float:

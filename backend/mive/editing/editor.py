@@ -164,21 +164,20 @@ class Editor:
         """
         windows = framing.windows()
         finish = Finish(self.settings.detail, self.settings.grain, self.settings.seed, self.settings.feather)
-        start = start or Checkpoint()
+        start = (start or Checkpoint()).mapped(lambda z: z.to(self.engine.device))
         frames = framing.frames
         source = source or clip.read(FrameRange(windows[start.window].frames.first, frames.last))
-        before = [replace(layer, z=layer.z.to(self.engine.device)) for layer in start.carried]
         for number, framed in enumerate(windows[start.window :], start=start.window + 1):
             earlier = sum(len(window.views) for window in windows[: number - 1])
             place = Place(number, len(windows), earlier + 1, len(framing.views))
             made = self._edit_views(clip, mattes, framed, place, report, start, keep, previews)
-            now = layers(framed, before, made)
+            now = layers(framed, start.carried, made)
             for index, pictures in zip(framed.final.indices(), self._pictures(now, framed.window.final), strict=True):
                 alpha = mattes.read(index)
                 yield paste_views(next(source), pictures, alpha, mattes.ids, index, finish)
                 report(Progress("write", index - frames.first + 1, len(frames), number, len(windows)))
-            before = [left for layer in now if (left := layer.after(framed.window.final)).weights]
-            start = Checkpoint(number, tuple(before))
+            left = (layer.after(framed.window.final) for layer in now)
+            start = Checkpoint(number, tuple(layer for layer in left if layer.weights))
             if number < len(windows):
                 keep(start)
 
@@ -193,12 +192,11 @@ class Editor:
         keep: Keep,
         previews: Previews | None,
     ) -> Iterator[tuple[View, Tensor]]:
-        """Every view of a window with its z_0 [N, C, h, w], from ``start`` on."""
-        device = self.engine.device
+        """Every view of a window with its z_0 [N, C, h, w], from ``start`` on, which lies on the engine's device."""
         reached = start
         for offset, view in enumerate(framed.views):
             if offset < len(start.edited):
-                yield view, start.edited[offset].to(device)
+                yield view, start.edited[offset]
                 continue
             part = ViewPart(self.request, self.settings, view, mattes)
             now = replace(place, view=place.view + offset)
@@ -211,8 +209,7 @@ class Editor:
             tell("conditions", 0, 1)
             small = np.stack([to_model(frame, view, index) for index, frame in
                               zip(view.frames.indices(), clip.read(view.frames), strict=True)])  # fmt: skip
-            state = None if reached.state is None else reached.state.to(device)
-            z_0 = self.edit_view(part.request, small, part.planes(), tell, state, keep_state, shown)
+            z_0 = self.edit_view(part.request, small, part.planes(), tell, reached.state, keep_state, shown)
             reached = replace(reached, edited=(*reached.edited, z_0), state=None)
             if offset + 1 < len(framed.views):
                 keep(reached)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -55,10 +55,27 @@ def grain_of(picture: Floats, where: Bools) -> Floats:
     Returns:
         [LEVELS, 3], not a number for bands that have too few pixels.
     """
+    return _grain(_filtered(picture), where)
+
+
+class _Filtered(NamedTuple):
+    """A picture as grain is measured in it, [H, W, 3] each, ``structure`` [H, W]."""
+
+    high: Floats
+    smooth: Floats
+    structure: Floats
+
+
+def _filtered(picture: Floats) -> _Filtered:
     high = np.abs(cv2.filter2D(picture, -1, _LAPLACE, borderType=cv2.BORDER_REFLECT_101))
     smooth = cv2.GaussianBlur(picture, (0, 0), _SMOOTH)
     slopes = np.abs(cv2.Sobel(smooth, -1, 1, 0)) + np.abs(cv2.Sobel(smooth, -1, 0, 1))
     structure = cv2.dilate(slopes.max(-1), np.ones((_AROUND, _AROUND), np.uint8))
+    return _Filtered(*(np.asarray(x, np.float32) for x in (high, smooth, structure)))
+
+
+def _grain(of: _Filtered, where: Bools) -> Floats:
+    high, smooth, structure = of
     inner = cv2.erode(where.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) > 0
     inner &= ((smooth > _SEEN[0]) & (smooth < _SEEN[1])).all(-1)
     found = np.full((LEVELS, 3), np.nan, np.float32)
@@ -96,15 +113,15 @@ def lay_grain(picture: Floats, plate: Floats, matte: Floats, share: float, seed:
 
 
 def _laid(picture: Floats, plate: Floats, inside: Bools, share: float, seed: tuple[int, ...]) -> Floats:
-    wanted = _everywhere(grain_of(plate, inside), grain_of(plate, np.ones_like(inside)))
-    there = _everywhere(grain_of(picture, inside), np.full((LEVELS, 3), np.nan, np.float32))
+    source, edit = _filtered(plate), _filtered(picture)
+    wanted = _everywhere(_grain(source, inside), _grain(source, np.ones_like(inside)))
+    there = _everywhere(_grain(edit, inside), np.full((LEVELS, 3), np.nan, np.float32))
     lacking = share * np.sqrt(np.maximum(wanted**2 - there**2, 0))
     if not lacking.any():
         return picture
     noise = np.random.default_rng(seed).standard_normal(picture.shape, np.float32)
     centres = (np.arange(LEVELS, dtype=np.float32) + 0.5) / LEVELS
-    smooth = cv2.GaussianBlur(picture, (0, 0), _SMOOTH)
-    deviation = np.stack([np.interp(smooth[..., c], centres, lacking[:, c]) for c in range(3)], -1)
+    deviation = np.stack([np.interp(edit.smooth[..., c], centres, lacking[:, c]) for c in range(3)], -1)
     grained = np.clip(picture + noise * deviation.astype(np.float32), 0, 1)
     return np.where(inside[..., None], grained, picture)
 

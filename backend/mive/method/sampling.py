@@ -88,10 +88,6 @@ class State:
     instances: Tensor | None = None
     past: Past | None = None
 
-    def to(self, device: torch.device) -> State:
-        """The same state on ``device``."""
-        return self.mapped(lambda z: z.to(device))
-
     def mapped(self, change: Callable[[Tensor], Tensor]) -> State:
         """The same state with every tensor changed."""
         fused, instances = (None if z is None else change(z) for z in (self.fused, self.instances))
